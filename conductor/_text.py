@@ -1,0 +1,74 @@
+"""
+Text that comes from outside, made fit to show: escaped, without passwords, with the nearest known name.
+
+Metadata, settings and the errors of components are written by strangers.  Whatever Conductor prints, logs
+or stores passes through here first.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+MASK = "*******"
+
+_CONTROL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_URL_PASSWORD = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@]*):(?P<password>[^\s/?#]*)@")
+_QUERY_PASSWORD = re.compile(
+    r"(?P<head>(?:password|passwd|pwd|secret|token|api_?key)\s*=\s*)(?P<password>[^\s&;,'\"]+)", re.IGNORECASE
+)
+
+
+def printable(text: str) -> str:
+    """
+    The text with everything that is not printable escaped, so that it cannot steer a terminal or a reader.
+
+    C0 and C1 controls, bidirectional and other format characters, lone surrogates and line or paragraph
+    separators become ``\\xNN`` or ``\\uNNNN``; line feeds stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char == "\n" or unicodedata.category(char) not in _CONTROL else _escape(char) for char in text
+    )
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """
+    The text without passwords: those in URLs and ``password=…`` pairs, and every one of ``secrets``.
+
+    Args:
+        text: what a component, a library or a file said.
+        secrets: values that must not come out wherever they stand.
+    """
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if secret:
+            text = text.replace(secret, MASK)
+    text = _URL_PASSWORD.sub(rf"\g<head>:{MASK}@", text)
+    return _QUERY_PASSWORD.sub(rf"\g<head>{MASK}", text)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """
+    The known name that is most like the given one, or None if none is near.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in sorted(known, reverse=True)}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def enumerate_names(names: Iterable[str]) -> str:
+    """
+    The names quoted and joined as in a sentence: ``'a', 'b' and 'c'``.
+    """
+    quoted = [f"'{name}'" for name in names]
+    if len(quoted) < 2:
+        return "".join(quoted)
+    return ", ".join(quoted[:-1]) + " and " + quoted[-1]
