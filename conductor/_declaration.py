@@ -279,7 +279,7 @@ def resolve_type(cls: type, attribute: attrs.Attribute[Any]) -> Any:
         DeclarationError: a name in it cannot be resolved; the error names class, field and name.
     """
     annotation: Any = attribute.type
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
         return annotation
     if annotation is None:
         raise _wrong_field(cls, attribute.name, "has no type", f"annotate it: '{attribute.name}: SomeType'")
