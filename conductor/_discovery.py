@@ -19,8 +19,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import attrs
-from importlib_metadata import Distribution, EntryPoint, IDistribution, MetadataPathFinder, SimplePath
-from importlib_metadata import DistributionFinder as _Finder
+from importlib_metadata import Distribution, DistributionFinder, EntryPoint, MetadataPathFinder, SimplePath
 
 from ._text import nearest
 from .exceptions import DiscoveryError
@@ -44,6 +43,7 @@ _METADATA_FOLDERS = (".dist-info", ".egg-info")
 _SITE_FOLDERS = ("site-packages", "dist-packages")
 # A pipe in place of a file must not hold the scan, hence O_NONBLOCK.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CHUNK = 1 << 16
 _LARGEST = 1 << 20  # bytes of a file that are read at most
 
@@ -146,9 +146,9 @@ class _Found(Distribution):
     A distribution whose files are read leniently and up to a bound.
     """
 
-    def __init__(self, location: str, elsewhere: IDistribution | None = None) -> None:
+    def __init__(self, location: str, elsewhere: Distribution | None = None) -> None:
         self.location = location
-        self._elsewhere = elsewhere  # the same one, if it does not lie in a plain folder
+        self._elsewhere = elsewhere  # what reads the files if they do not lie in a plain folder
         folder = os.path.basename(location)
         if folder.lower() == "egg-info":  # inside of `name-version.egg`
             folder = os.path.basename(os.path.dirname(location))
@@ -186,7 +186,7 @@ class _Found(Distribution):
             return None
         if content is None:
             return None
-        text = content.decode("utf-8-sig", "backslashreplace")
+        text = _decoded(content)
         return _in_pairs(text) if filename == "entry_points.txt" else _END_OF_HEADERS.split(text, 1)[0]
 
     def locate_file(self, path: str | os.PathLike[str]) -> SimplePath:
@@ -305,27 +305,36 @@ def _find(folders: list[str]) -> tuple[list[_Found], list[Damage]]:
     found = [_Found(f"{folder}/{name}") for folder in plain for name in _children(folder, _METADATA_FOLDERS)]
     damages = []
     MetadataPathFinder.invalidate_caches()  # they go by the time of change, which is too coarse
-    others = [folder for folder in folders if folder not in plain]
     for finder in sys.meta_path:
-        find = getattr(finder, "find_distributions", None)
-        visible = others if isinstance(finder, MetadataPathFinder) else folders
-        context = _Finder.Context(path=visible)  # type: ignore[no-untyped-call]  # it has no annotations
+        name = getattr(finder, "__name__", type(finder).__name__)
+        # By name, since setuptools brings a copy of the library that puts a finder of its own there.
+        path = [folder for folder in folders if folder not in plain] if name == "MetadataPathFinder" else folders
         try:
-            elsewhere = [_Found(_location(each), each) for each in find(context)] if find is not None else []
+            found += _find_elsewhere(finder, path)
         except Exception as error:  # anybody may have put it there
-            damages.append(Damage("", "", f"'{type(finder).__name__}' in 'sys.meta_path' failed: {_reason(error)}"))
-            continue
-        found += elsewhere
+            damages.append(Damage("", "", f"'{name}' in 'sys.meta_path' failed: {_reason(error)}"))
     return found, damages
+
+
+def _find_elsewhere(finder: object, path: list[str]) -> list[_Found]:
+    find = getattr(finder, "find_distributions", None)
+    if find is None:
+        return []
+    context = DistributionFinder.Context(path=path)  # type: ignore[no-untyped-call]  # it has no annotations
+    return [_Found(_location(distribution), distribution) for distribution in find(context)]
 
 
 # What counts: folders, then distributions in them.
 
 
 def _folders(path: Iterable[str], cwd: str) -> list[str]:
+    """
+    The folders and archives to look into: each once, and the working directory only if it is installed.
+    """
     folders: dict[_Identity, str] = {}
     for entry in path:
-        folder = os.path.join(cwd, entry) if entry else cwd
+        joined = os.path.join(cwd, entry)
+        folder = joined.rstrip("/") or joined
         identity = _identity(folder)
         if identity is not None:  # otherwise it is ignored as by import
             folders.setdefault(identity, folder)
@@ -401,7 +410,7 @@ def _is_built_in_place(found: _Found) -> bool:
 
 
 def _is_site(folder: str) -> bool:
-    return os.path.basename(folder.rstrip("/")) in _SITE_FOLDERS
+    return os.path.basename(folder) in _SITE_FOLDERS
 
 
 def _folders_in_pth(folders: Iterable[str]) -> tuple[set[_Identity], set[_Identity]]:
@@ -438,11 +447,9 @@ def _examine(found: _Found) -> tuple[list[Entry], list[str]]:
         return [], messages
     if len(content) > _LARGEST:
         return [], [*messages, f"entry_points.txt is larger than {_LARGEST} bytes"]
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
+    text = _decoded(content)
+    if text.encode() != content.removeprefix(_BYTE_ORDER_MARK):
         messages.append("entry_points.txt is not UTF-8")
-        text = content.decode("utf-8-sig", "backslashreplace")
     broken = [line.strip() for line in text.splitlines() if _is_broken(line)]
     entries: list[Entry] = []
     if _PREFIX in text:
@@ -546,9 +553,16 @@ def _read_beginning(file: str) -> bytes:
         os.close(descriptor)
 
 
+def _decoded(content: bytes) -> str:
+    """
+    The text of a file, with what is not UTF-8 escaped.
+    """
+    return content.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "backslashreplace")
+
+
 def _lines_of(file: str) -> list[str]:
     try:
-        return [line.rstrip() for line in _read_beginning(file).decode("utf-8-sig", "replace").splitlines()]
+        return [line.rstrip() for line in _decoded(_read_beginning(file)).splitlines()]
     except OSError:
         return []
 
@@ -571,7 +585,7 @@ def _identity(file: str) -> _Identity | None:
     return status.st_dev, status.st_ino
 
 
-def _location(distribution: IDistribution) -> str:
+def _location(distribution: Distribution) -> str:
     """
     Where a distribution says that it is; if it does not say, its class, since an address differs in each run.
     """

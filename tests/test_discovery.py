@@ -820,8 +820,9 @@ def test_deleted_working_directory_is_no_obstacle(site: Site) -> None:
     """
     site.add("conductor-db", entry_points=DB)
     gone = site.beside("gone").folder
-    code = "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]); " + (
-        "from conductor._discovery import discover; print(len(discover(['', sys.argv[2]]).entries))"
+    code = (
+        "import os, sys; from conductor._discovery import discover; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]); "
+        "print(len(discover(['', '.', sys.argv[2]]).entries))"
     )
     root = str(Path(__file__).parent.parent)
 
