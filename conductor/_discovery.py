@@ -149,15 +149,13 @@ class _Found(Distribution):
     def __init__(self, location: str, elsewhere: Distribution | None = None) -> None:
         self.location = location
         self._elsewhere = elsewhere  # what reads the files if they do not lie in a plain folder
-        folder = os.path.basename(location)
-        if folder.lower() == "egg-info":  # inside of `name-version.egg`
-            folder = os.path.basename(os.path.dirname(location))
-        self.name_of_folder, _, self.version_of_folder = folder.rpartition(".")[0].partition("-")
+        stem, _, _ = os.path.basename(location).rpartition(".")
+        self.name_of_folder, _, self.version_of_folder = stem.partition("-")
         if elsewhere is None:
             self.sound = self._has_metadata()
         else:
             self.sound = any(self.read_text(name) for name in ("METADATA", "PKG-INFO", ""))
-            self.name_of_folder = self.name_of_folder or self.published.distribution
+            self.name_of_folder = self.name_of_folder or self.published.distribution  # of an egg, for instance
 
     def read(self, filename: str) -> bytes | None:
         """
@@ -304,7 +302,7 @@ def _find(folders: list[str]) -> tuple[list[_Found], list[Damage]]:
     plain = [folder for folder in folders if not folder.endswith(".egg") and os.path.isdir(folder)]
     found = [_Found(f"{folder}/{name}") for folder in plain for name in _children(folder, _METADATA_FOLDERS)]
     damages = []
-    MetadataPathFinder.invalidate_caches()  # they go by the time of change, which is too coarse
+    MetadataPathFinder.invalidate_caches()  # they go by the time of change, which is coarse
     for finder in sys.meta_path:
         name = getattr(finder, "__name__", type(finder).__name__)
         # By name, since setuptools brings a copy of the library that puts a finder of its own there.

@@ -636,7 +636,7 @@ def test_earlier_stranger_shadows_a_later_one_with_entries(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("newest", "older"), [("1.10", ["1.9", "1.8"]), ("2.0", ["1.99.9", "1.0"]), ("10", ["9", "09.1"])]
+    ("newest", "older"), [("1.10", ["1.9", "1.8"]), ("2.0", ["1.99.9", "1.0"]), ("10", ["9", "009"])]
 )
 def test_newest_of_one_folder_wins(site: Site, newest: str, older: list[str]) -> None:
     """
@@ -687,9 +687,9 @@ def test_same_folder_twice_is_no_duplicate(site: Site, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(site.folder, target_is_directory=True)
 
-    found = discover([*site.path, str(link), f"{site.folder}/", *site.path])
+    found = discover([f"{site.folder}/", str(link), *site.path])
 
-    assert names(found) == ["db"]
+    assert [entry.origin.location for entry in found.entries] == [f"{site.folder}/conductor_db-1.0.dist-info"]
     assert found.duplicates == ()
 
 
@@ -987,3 +987,23 @@ def test_what_is_installed_meanwhile_is_found(site: Site) -> None:
     site.add("conductor-db", entry_points=DB)
 
     assert names(discover(site.path)) == ["db"]
+
+
+def test_zip_file_that_changes_meanwhile_is_read_again(tmp_path: Path) -> None:
+    """
+    A second scan sees what has changed since the first, even if the time of change is the same.
+    """
+    archive = tmp_path / "all.zip"
+
+    def write(folder: str) -> None:
+        with zipfile.ZipFile(archive, "w") as writer:
+            writer.writestr(f"{folder}-1.0.dist-info/METADATA", f"Name: {folder}\nVersion: 1.0\n")
+            writer.writestr(f"{folder}-1.0.dist-info/entry_points.txt", ENTRY_TEXT)
+        os.utime(archive, (0, 0))
+
+    found = []
+    for folder in ("first", "second"):
+        write(folder)
+        found += [entry.origin.distribution for entry in discover([str(archive)]).entries]
+
+    assert found == ["first", "second"]
