@@ -15,9 +15,10 @@ The embedded default is :class:`SQLiteMessageQueue`, published as the component 
 
 from ._broker import Action, Broker, Channel, Held, Verdict
 from ._contract import DEFAULT_GROUP, MessageQueue
+from ._delivery import Delivery
 from ._message import MAX_BODY, Backlog, DeadLetter, Message
 from ._sqlite import SQLiteMessageQueue
-from ._subscription import Delivery, Subscription
+from ._subscription import Subscription
 from .exceptions import (
     InvalidMessageError,
     MessageTooLargeError,

@@ -2,7 +2,7 @@
 The contract ``mq``: what every message queue does, whatever keeps the messages.
 
 Delivery is *at least once*.  A message goes to each group of its topic; the consumers of one group share the
-messages among them.  An implementation is a subclass that says, in :meth:`MessageQueue.make_broker`, what keeps
+messages among them.  An implementation is a subclass that says, in :meth:`MessageQueue._make_broker`, what keeps
 the messages; the rest is the same for all, and ``conductor_mq.testing`` holds it to that.
 """
 
@@ -14,12 +14,14 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import attrs
+
 from conductor import Component, setting
 
 from ._broker import Broker
+from ._delivery import Delivery, Ledger
 from ._message import Backlog, DeadLetter, check_name, check_seconds, make_message
 from ._retry import RetryPolicy
-from ._subscription import Delivery, Subscription
+from ._subscription import Subscription
 from .exceptions import InvalidMessageError, NotHeldError, QueueUnavailableError
 
 DEFAULT_GROUP = "default"
@@ -68,9 +70,12 @@ class MessageQueue(Component, abc.ABC):
     _subscriptions: weakref.WeakSet[Subscription] = attrs.field(init=False, factory=weakref.WeakSet)
 
     @abc.abstractmethod
-    async def make_broker(self) -> Broker:
+    async def _make_broker(self) -> Broker:
         """
         What keeps the messages, ready for use; called once by each set-up.
+
+        For implementations this method is a promise like any public one.  Its underscore keeps it out of the
+        public face, so that a class that wraps a queue, or stands in for one, need not have it.
 
         What has to be undone is registered with ``self.enter`` or ``self.defer``.
         """
@@ -79,7 +84,7 @@ class MessageQueue(Component, abc.ABC):
         """
         Make the queue ready for use.
         """
-        self._broker = await self.make_broker()
+        self._broker = await self._make_broker()
 
     async def shutdown(self) -> None:
         """
@@ -158,7 +163,7 @@ class MessageQueue(Component, abc.ABC):
             factor=self.backoff_factor,
             limit=self.backoff_limit,
         )
-        subscription = Subscription(topic, group, prefetch=prefetch, channel=channel, policy=policy)
+        subscription = Subscription(topic, group, prefetch=prefetch, ledger=Ledger(group, channel, policy))
         self._subscriptions.add(subscription)
         return subscription
 
@@ -192,7 +197,7 @@ class MessageQueue(Component, abc.ABC):
                 failure = None if task.cancelled() else task.exception()
                 if failure is not None:  # the queue itself failed, or the handler raised what no handler may
                     failures.append(failure)
-                    deliveries._take_no_more()
+                    deliveries.take_no_more()
 
             try:
                 async for delivery in deliveries:
@@ -245,14 +250,16 @@ class MessageQueue(Component, abc.ABC):
         """
         Call the handler and settle the delivery by what it did; a late end is logged, the message is back by then.
         """
+        failure: Exception | None = None
         try:
-            try:
-                await handler(delivery)
-            except Exception as error:
-                self.logger.warning("handling of %r failed", delivery, exc_info=True)
-                await delivery._settle_once(error)
-            else:
-                await delivery._settle_once(None)
+            await handler(delivery)
+        except Exception as error:
+            self.logger.warning("handling of %r failed", delivery, exc_info=True)
+            failure = error
+        if delivery.is_settled:
+            return
+        try:
+            await (delivery.ack() if failure is None else delivery.nack(error=failure))
         except NotHeldError as late:
             self.logger.warning("%s", late)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar, cast
 
 import attrs
+
 from conductor import setting
 
 from . import _statements
@@ -59,7 +60,7 @@ class SQLiteMessageQueue(MessageQueue):
         validator=attrs.validators.gt(0),
     )
 
-    async def make_broker(self) -> Broker:
+    async def _make_broker(self) -> Broker:
         """
         The file, with a thread that works on it.
         """

@@ -121,12 +121,12 @@ def settle(db: sqlite3.Connection, token: Token, verdict: Verdict, *, now: float
     match verdict.action:
         case Action.ACK:
             return _acknowledge(db, token, now)
-        case Action.RETRY:
+        case Action.RETRY if verdict.delay > 0:
             return _change(db, token, now, "UPDATE delivery SET token = NULL, due = :due", due=now + verdict.delay)
-        case Action.RETURN:
+        case Action.RETRY | Action.RETURN:  # at once, so in its old place
             place = "SELECT m.due FROM message m WHERE m.id = :id"
-            sql = f"UPDATE delivery SET token = NULL, attempt = attempt - 1, due = min(:now, ({place}))"
-            return _change(db, token, now, sql)
+            sql = f"UPDATE delivery SET token = NULL, attempt = attempt - :undo, due = min(:now, ({place}))"
+            return _change(db, token, now, sql, undo=int(verdict.action is Action.RETURN))
         case Action.DEAD:
             return _bury(db, token, verdict, now)
 

@@ -15,6 +15,7 @@ Every error that a message queue raises.
 from __future__ import annotations
 
 import attrs
+
 from conductor.exceptions import ConductorError
 
 

@@ -269,7 +269,7 @@ class MemoryMessageQueue(MessageQueue):
         """
         return tuple(self._memory.published)
 
-    async def make_broker(self) -> Broker:
+    async def _make_broker(self) -> Broker:
         """
         The memory.
         """
@@ -279,6 +279,4 @@ class MemoryMessageQueue(MessageQueue):
 def _count(topic: str, group: str | None, entries: Collection[Entry]) -> Backlog:
     now = time.monotonic()
     kinds = Counter("dead" if entry.dead else "in_flight" if entry.in_flight(now) else "waiting" for entry in entries)
-    return Backlog(
-        topic=topic, group=group, waiting=kinds["waiting"], in_flight=kinds["in_flight"], dead=kinds["dead"]
-    )
+    return Backlog(topic=topic, group=group, waiting=kinds["waiting"], in_flight=kinds["in_flight"], dead=kinds["dead"])
