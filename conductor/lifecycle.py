@@ -4,9 +4,12 @@ The states of a component as *one* table, which the runner, the tests and the di
 .. code-block:: text
 
     pending ──→ setting-up ──→ ready ──→ shutting-down ──→ down
-       │             │           │             │
-       ↓             ↓           ↓             ↓
-    skipped      undoing ──→ failed        failed / abandoned
+       │             │                         │
+       ↓             ↓                         ↓
+    skipped       undoing ──→ down / failed / abandoned
+
+A component whose set-up comes to its end after a stop has begun goes from setting-up to shutting-down: it is
+never ready.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class State(enum.Enum):
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.SETTING_UP, State.SKIPPED}),
-    State.SETTING_UP: frozenset({State.READY, State.UNDOING}),
+    State.SETTING_UP: frozenset({State.READY, State.UNDOING, State.SHUTTING_DOWN}),
     State.READY: frozenset({State.SHUTTING_DOWN}),
     State.UNDOING: frozenset({State.FAILED, State.ABANDONED, State.DOWN}),
     State.SHUTTING_DOWN: frozenset({State.DOWN, State.FAILED, State.ABANDONED}),
