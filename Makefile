@@ -1,0 +1,51 @@
+# The commands of this checkout.  Both build their own environment in .venv and are quick the second time.
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3 python,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+
+OURS := . plugins/db plugins/mq plugins/web examples/orders/orders-api examples/orders/orders-workers
+METADATA := $(foreach folder,$(OURS),$(folder)/setup.cfg $(folder)/pyproject.toml)
+RUNS := $(VENV)/.runs
+TESTS := $(VENV)/.tests
+
+.PHONY: run test check format docs test-all clean
+
+run: $(RUNS)  ## the example application, on the embedded SQLite defaults
+	@sh examples/orders/run.sh $(BIN)/conductor run $(ARGS)
+
+test: $(TESTS)  ## the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(TESTS)  ## formatting, lint, types, documentation
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+format: $(TESTS)  ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(TESTS)  ## the documentation, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+test-all: $(TESTS)  ## the tests on every Python that is there
+	$(BIN)/nox
+
+clean:  ## remove what the others made
+	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis docs/_build build
+	find . -name '*.egg-info' -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Conductor needs Python 3.11 or newer; say: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(RUNS): $(METADATA) | $(VENV)/bin/python
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(foreach folder,$(OURS),-e $(folder)) "rich>=13"
+	@touch $@
+
+$(TESTS): $(METADATA) requirements-dev.txt | $(RUNS)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	@touch $@
