@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import attrs
+
 from conductor.testing import running
 
 from .._contract import MessageQueue
@@ -79,6 +80,15 @@ class Trial:
         The next delivery of a subscription.
         """
         return await self.soon(anext(deliveries), f"the next delivery to {deliveries!r}")
+
+    async def wait_for_next(self, deliveries: Subscription) -> asyncio.Future[Delivery]:
+        """
+        A task that waits for the next delivery, and has had the time to begin with it.
+        """
+        waiting = asyncio.ensure_future(anext(deliveries))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return waiting
 
     async def take(self, deliveries: Subscription, count: int) -> list[bytes]:
         """

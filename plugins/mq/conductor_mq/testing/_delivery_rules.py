@@ -5,9 +5,8 @@ Rules of the conformance suite: what is published arrives, as it was, and with w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-
-import attrs
 
 from .._contract import MessageQueue
 from .._message import MAX_BODY, Backlog
@@ -18,6 +17,12 @@ from ._conformance import Trial, expect, expect_true
 LONG = 60.0  # seconds of visibility in which nothing comes back during a test
 
 HOSTILE = (
+    "orders",
+    "Orders",
+    " orders ",
+    "orders.eu",
+    "orders.*",
+    "orders_eu",
     "orders/*/../..",
     "a.b.>",
     "#",
@@ -144,7 +149,7 @@ async def ten_thousand_messages(trial: Trial) -> None:
         queue.subscribe("jobs", prefetch=20) as second,
     ):
         await _publish_many(queue, "jobs", 10_000)
-        got = await _compete(attrs.evolve(trial, patience=max(60.0, trial.patience)), [first, second], 10_000)
+        got = await _compete(trial, [first, second], 10_000)
         expect_true(got.total() == 10_000, f"10,000 messages were handled {got.total():,} times")
 
 
@@ -157,8 +162,8 @@ async def other_process_wakes_consumer(trial: Trial) -> None:
         trial.queue(visibility=LONG) as there,
         here.subscribe("orders") as deliveries,
     ):
-        for number in range(3):
-            waiting = asyncio.ensure_future(anext(deliveries))
+        for number in range(10):
+            waiting = await trial.wait_for_next(deliveries)
             await there.publish("orders", b"%d" % number)
             delivery = await trial.soon(waiting, "the delivery of what the other queue published")
             await delivery.ack()
@@ -187,7 +192,7 @@ async def prefetch_is_the_limit(trial: Trial) -> None:
         for number in range(3):
             await queue.publish("orders", b"%d" % number)
         first, _ = await trial.next(deliveries), await trial.next(deliveries)
-        third = asyncio.ensure_future(anext(deliveries))
+        third = await trial.wait_for_next(deliveries)
         async with queue.subscribe("orders", group="default") as other:
             expect((await trial.next(other)).body, b"2", "what is left for another consumer")
         expect_true(not third.done(), "a third delivery was handed out with a prefetch of 2")
@@ -274,7 +279,12 @@ async def _compete(trial: Trial, subscriptions: list[Subscription], count: int) 
 
     tasks = [asyncio.ensure_future(consume(deliveries)) for deliveries in subscriptions]
     try:
-        await trial.soon(complete.wait(), f"the arrival of {count} messages")
+        while not complete.is_set():
+            before = got.total()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(trial.patience):
+                    await complete.wait()
+            expect_true(got.total() > before, f"of {count:,} messages, {len(got):,} arrived, then no more")
     finally:
         for deliveries in subscriptions:
             await deliveries.drain()

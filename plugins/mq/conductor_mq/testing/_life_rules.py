@@ -52,8 +52,7 @@ async def ended_subscription_gives_back(trial: Trial) -> None:
         async with queue.subscribe("orders", prefetch=5) as deliveries:
             await queue.publish("orders", b"held")
             await trial.next(deliveries)
-            waiting = asyncio.ensure_future(anext(deliveries))
-            await asyncio.sleep(0)
+            waiting = await trial.wait_for_next(deliveries)
         await _expect_end(trial, waiting)
         await queue.publish("orders", b"later")
         await _expect_end(trial, asyncio.ensure_future(anext(deliveries)))
@@ -73,8 +72,7 @@ async def drained_subscription_finishes(trial: Trial) -> None:
     async with trial.queue(visibility=LONG) as queue, queue.subscribe("orders", prefetch=5) as deliveries:
         await queue.publish("orders", b"held")
         held = await trial.next(deliveries)
-        waiting = asyncio.ensure_future(anext(deliveries))
-        await asyncio.sleep(0)
+        waiting = await trial.wait_for_next(deliveries)
         draining = asyncio.ensure_future(deliveries.drain())
         await _expect_end(trial, waiting)
         await queue.publish("orders", b"later")
@@ -156,12 +154,11 @@ async def shut_down_queue_ends_consumers(trial: Trial) -> None:
         deliveries = queue.subscribe("orders", prefetch=2)
         await queue.publish("orders", b"held")
         await trial.next(deliveries)
-        waiting = asyncio.ensure_future(anext(deliveries))
-        await asyncio.sleep(0)
+        waiting = await trial.wait_for_next(deliveries)
     await _expect_end(trial, waiting)
-    for attempt in (queue.publish("orders", b"late"), queue.health(), queue.dead_letters("orders")):
+    for use in (lambda: queue.publish("orders", b"late"), queue.health, lambda: queue.dead_letters("orders")):
         try:
-            await attempt
+            await use()
         except QueueUnavailableError:
             continue
         raise AssertionError("a queue that is shut down was of use")
