@@ -1,0 +1,216 @@
+"""
+Laws of the tables behind the embedded queue, whatever happens in whatever order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conductor_mq import Action, Held, Message, Verdict
+from conductor_mq import _statements as statements
+from conductor_mq._schema import BEHIND, OPEN, TABLES
+
+VISIBILITY = 10.0
+
+
+@contextlib.contextmanager
+def tables() -> Iterator[sqlite3.Connection]:
+    """
+    The empty tables, in memory.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.executescript(TABLES)
+        yield db
+
+
+def message(number: int, key: str | None = None) -> Message:
+    """
+    A small message.
+    """
+    return Message(id=f"m{number}", topic="t", body=b"%d" % number, headers={}, key=key)
+
+
+@attrs.define
+class World:
+    """
+    Tables, a clock, and what consumers believe to hold.
+    """
+
+    db: sqlite3.Connection
+    now: float = 1000.0
+    published: int = 0
+    done: set[str] = attrs.field(factory=set)
+    holding: list[tuple[Held, float]] = attrs.field(factory=list)
+
+    def publish(self, key: str | None, delay: float) -> None:
+        """
+        Publish one more message.
+        """
+        statements.add(self.db, message(self.published, key), due=self.now + delay, now=self.now)
+        self.published += 1
+
+    def take(self, group: int) -> bool:
+        """
+        Hand out the next message; False if there is none now.
+        """
+        found = statements.hand_out(self.db, group, until=self.now + VISIBILITY, now=self.now)
+        if not isinstance(found, Held):
+            return False
+        held = [each for each, until in self.holding if until > self.now]
+        assert found.message.id not in {each.message.id for each in held}, "two hold one message"
+        assert found.message.id not in self.done, "an acknowledged message came back"
+        if found.message.key is not None:
+            assert found.message.key not in {each.message.key for each in held}, "two hold one key"
+        self.holding.append((found, self.now + VISIBILITY))
+        return True
+
+    def settle(self, which: int, verdict: Verdict) -> None:
+        """
+        Settle something that is or was held; it counts exactly if it still is.
+        """
+        if not self.holding:
+            return
+        held, until = self.holding.pop(which % len(self.holding))
+        accepted = statements.settle(self.db, held.token, verdict, now=self.now)  # type: ignore[arg-type]  # a Token
+        assert accepted == (until > self.now)
+        if accepted and verdict.action is Action.ACK:
+            self.done.add(held.message.id)
+
+    def check(self) -> None:
+        """
+        Assert what holds at any time.
+        """
+        query = f"""
+            SELECT key, sum(state = {OPEN}), sum(state = {BEHIND}) FROM delivery WHERE key IS NOT NULL GROUP BY key
+        """
+        for key, free, behind in self.db.execute(query):
+            assert free or not behind, f"nothing of key {key!r} can ever be handed out"
+
+
+verdicts = st.sampled_from(
+    [
+        Verdict(action=Action.ACK),
+        Verdict(action=Action.RETRY),
+        Verdict(action=Action.RETRY, delay=3.0),
+        Verdict(action=Action.RETURN),
+        Verdict(action=Action.DEAD, attempts=1, error="bad"),
+    ]
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.sampled_from([None, "a", "b"]), st.sampled_from([0.0, 0.0, 5.0])),
+        st.tuples(st.just("take"), st.none(), st.none()),
+        st.tuples(st.just("settle"), st.integers(0, 9), verdicts),
+        st.tuples(st.just("wait"), st.sampled_from([0.5, 4.0, 11.0]), st.none()),
+        st.tuples(st.just("replay"), st.none(), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(early=st.integers(0, 4), steps=steps)
+def test_every_message_is_held_once_and_handled_in_the_end(early: int, steps: list[tuple[str, object, object]]) -> None:
+    """
+    Nobody gets what another one holds, keys go one by one, and in the end every message is handed out.
+    """
+    with tables() as db:
+        world = World(db)
+        for number in range(early):
+            world.publish("a" if number % 2 else None, 5.0 if number == 2 else 0.0)
+        group = statements.register(db, "t", "g", now=world.now)
+        for step in steps:
+            match step:
+                case ("publish", str() | None as key, float() as delay):
+                    world.publish(key, delay)
+                case ("settle", int() as which, Verdict() as verdict):
+                    world.settle(which, verdict)
+                case ("wait", float() as seconds, _):
+                    world.now += seconds
+                case ("replay", _, _):
+                    statements.replay(db, "t", "g", ids=None, now=world.now)
+                case _:
+                    world.take(group)
+            world.check()
+        statements.replay(db, "t", "g", ids=None, now=world.now)
+        world.now += 2 * VISIBILITY
+        world.holding.clear()
+        while world.take(group):
+            world.settle(0, Verdict(action=Action.ACK))
+            world.check()
+        assert len(world.done) == world.published
+        for table in ("delivery", "message"):
+            assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), "something is left over"
+
+
+@settings(deadline=None)
+@given(keys=st.lists(st.sampled_from([None, "a", "b"]), max_size=20))
+def test_keys_keep_their_order(keys: list[str | None]) -> None:
+    """
+    The messages of each key are handed out in the order of publication, refused ones included.
+    """
+    with tables() as db:
+        group = statements.register(db, "t", "g", now=0.0)
+        for number, key in enumerate(keys):
+            statements.add(db, message(number, key), due=float(number), now=float(number))
+        got: dict[str | None, list[str]] = {}
+        refused: set[str] = set()
+        now = 100.0
+        while isinstance(found := statements.hand_out(db, group, until=now + 1, now=now), Held | float):
+            if isinstance(found, float):
+                now = found
+                continue
+            first = found.message.id not in refused
+            refused.add(found.message.id)
+            verdict = Verdict(action=Action.RETRY, delay=5.0) if first else Verdict(action=Action.ACK)
+            assert isinstance(found.token, statements.Token)
+            assert statements.settle(db, found.token, verdict, now=now)
+            if not first:
+                got.setdefault(found.message.key, []).append(found.message.id)
+        for key in {"a", "b"} & set(keys):
+            assert got[key] == [f"m{number}" for number, each in enumerate(keys) if each == key]
+
+
+def test_taking_is_quick_behind_a_long_line() -> None:
+    """
+    Finding the next message costs the same, however many wait behind it for their key or their time.
+    """
+    with tables() as db:
+        group = statements.register(db, "t", "g", now=0.0)
+        for number in range(3000):
+            statements.add(db, message(number, "k"), due=0.0, now=0.0)
+            statements.add(db, message(number), due=1e9, now=0.0)
+        assert isinstance(statements.hand_out(db, group, until=100.0, now=1.0), Held)
+        ticks = 0
+
+        def count() -> None:
+            nonlocal ticks
+            ticks += 1
+
+        db.set_progress_handler(count, 100)
+        assert statements.hand_out(db, group, until=100.0, now=1.0) == 100.0
+        db.set_progress_handler(None, 0)
+        assert ticks < 10
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_message_goes_with_its_last_group(key: str | None) -> None:
+    """
+    A message is kept until the last group has acknowledged it, and not longer.
+    """
+    with tables() as db:
+        groups = [statements.register(db, "t", name, now=0.0) for name in "ab"]
+        statements.add(db, message(1, key), due=0.0, now=0.0)
+        for left, group in zip((1, 0), groups, strict=True):
+            held = statements.hand_out(db, group, until=9.0, now=1.0)
+            assert isinstance(held, Held)
+            assert isinstance(held.token, statements.Token)
+            assert statements.settle(db, held.token, Verdict(action=Action.ACK), now=2.0)
+            assert db.execute("SELECT count(*) FROM message").fetchone() == (left,)
