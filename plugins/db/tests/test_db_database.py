@@ -16,10 +16,10 @@ from typing import Any
 
 import aiosqlite
 import pytest
-from conductor.testing import running
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
+from conductor.testing import running
 from conductor_db import Database, DatabaseSetupError
 
 CREATE = text("CREATE TABLE counter (n INTEGER)")

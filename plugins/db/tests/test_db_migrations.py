@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conductor.testing import running
 from sqlalchemy import text
 
+from conductor.testing import running
 from conductor_db import Database, DatabaseSetupError
 
 FIRST = """
