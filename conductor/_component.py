@@ -12,6 +12,7 @@ import abc
 import contextlib
 import inspect
 import logging
+import re
 import sys
 import types
 import typing
@@ -30,6 +31,9 @@ LOGGER = "conductor.components"
 MARK = "conductor"
 MIXED = "__conductor_mixed__"
 NAMESPACE = "__conductor_namespace__"
+
+_WORD = re.compile(r"\w+")
+_NO_MIXINS: tuple[object, ...] = (object, Generic, Protocol, abc.ABC)
 
 
 class Secret(Generic[T]):
@@ -65,8 +69,17 @@ class Secret(Generic[T]):
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __reduce__(self) -> typing.NoReturn:
-        raise TypeError("a secret cannot be pickled or copied out")
+        raise TypeError("a secret cannot be pickled")
 
 
 @attrs.frozen
@@ -168,7 +181,8 @@ class _LazySignature:
         if instance is not None:
             raise AttributeError("__signature__")
         _make_attrs_class(owner)
-        signature = inspect.signature(owner.__dict__["__init__"])
+        constructor = next(vars(base)["__init__"] for base in owner.__mro__ if "__init__" in vars(base))
+        signature = inspect.signature(constructor)
         return signature.replace(parameters=list(signature.parameters.values())[1:], return_annotation=owner)
 
 
@@ -271,28 +285,34 @@ def _make_attrs_class(cls: type) -> None:
         return
     for parent in reversed(cls.__mro__[1:]):
         _make_attrs_class(parent)
-    attrs.define(cls, slots=False, eq=False, repr=False, kw_only=True)
+    # Without auto_attribs=True, one field without an annotation would make attrs pass over all that have one.
+    attrs.define(cls, slots=False, eq=False, repr=False, kw_only=True, auto_attribs=True)
 
 
 def _collect_mixins(cls: type) -> None:
     """
     Copy the annotated fields of plain mixins (neither attrs classes nor components) into the class body.
+
+    As with attrs, what is inherited comes before what the class declares itself.
     """
     mixed: dict[str, type] = {}
+    copied: dict[str, Any] = {}
     own = inspect.get_annotations(cls)
-    for mixin in cls.__mro__[1:]:
-        if issubclass(mixin, Component) or mixin in (object, Generic, Protocol, abc.ABC):
-            continue
-        if "__attrs_attrs__" in mixin.__dict__:
+    for mixin in reversed(cls.__mro__[1:]):
+        if issubclass(mixin, Component) or "__attrs_attrs__" in mixin.__dict__ or mixin in _NO_MIXINS:
             continue
         for name, annotation in inspect.get_annotations(mixin).items():
-            if name in own or name in mixed or _is_class_variable(annotation) or _nearer(cls, mixin, name):
+            if name in own or is_class_variable(annotation) or _nearer(cls, mixin, name):
+                continue
+            value = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), attrs.NOTHING)
+            if hasattr(value, "__get__"):  # a property, say: no field, but what stands in for one
                 continue
             mixed[name] = mixin
-            cls.__annotations__ = {**inspect.get_annotations(cls), name: annotation}
-            if name in mixin.__dict__ and name not in cls.__dict__:
-                setattr(cls, name, mixin.__dict__[name])
+            copied[name] = annotation
+            if value is not attrs.NOTHING:
+                setattr(cls, name, value)
     if mixed:
+        cls.__annotations__ = {**copied, **own}
         setattr(cls, MIXED, mixed)
 
 
@@ -304,26 +324,41 @@ def _nearer(cls: type, mixin: type, name: str) -> bool:
     return any(name in inspect.get_annotations(base) for base in before)
 
 
-def _is_class_variable(annotation: Any) -> bool:
-    if isinstance(annotation, str):
-        return annotation.strip("'\"").startswith(("ClassVar", "typing.ClassVar", "t.ClassVar"))
-    return annotation is ClassVar or typing.get_origin(annotation) is ClassVar
+def is_class_variable(annotation: Any) -> bool:
+    """
+    Whether attrs would take it for a class variable; it looks at the text, too.
+    """
+    text = annotation.strip("'\"") if isinstance(annotation, str) else str(annotation)
+    return text.startswith(("ClassVar", "typing.ClassVar", "t.ClassVar", "typing_extensions.ClassVar"))
 
 
-def _remember_namespace(cls: type, frame: types.FrameType) -> None:
+def _remember_namespace(cls: type, frame: types.FrameType | None) -> None:
     """
     Keep the local names that textual annotations of a class inside a function speak of.
+
+    The scopes around the class are found by their qualified names, since the frames in between may be those of a
+    metaclass or of somebody else's ``__init_subclass__``.
     """
-    if frame.f_locals is frame.f_globals or frame.f_code.co_name == "<module>":
+    if "." not in cls.__qualname__:
         return
     texts = " ".join(text for text in inspect.get_annotations(cls).values() if isinstance(text, str))
-    if not texts:
-        return
-    words = set("".join(char if char.isidentifier() or char.isdigit() else " " for char in texts).split())
+    words = set(_WORD.findall(texts))
     seen: dict[str, Any] = {}
-    scope: types.FrameType | None = frame
-    while scope is not None and scope.f_code.co_name != "<module>":
-        for word in words & scope.f_locals.keys():
-            seen.setdefault(word, scope.f_locals[word])
-        scope = scope.f_back if scope.f_code.co_flags & inspect.CO_NESTED or scope is frame else None
-    setattr(cls, NAMESPACE, seen)
+    scopes = _scopes_around(cls.__qualname__)
+    while frame is not None and scopes and words:
+        if frame.f_code.co_qualname == scopes[-1] and frame.f_globals.get("__name__") == cls.__module__:
+            scopes.pop()
+            for word in words.intersection(frame.f_locals):
+                seen.setdefault(word, frame.f_locals[word])
+        frame = frame.f_back
+    if seen:
+        setattr(cls, NAMESPACE, seen)
+
+
+def _scopes_around(name: str) -> list[str]:
+    """
+    The qualified names of the functions and classes that a class lies in, outermost first.
+    """
+    parts = name.split(".")
+    places = [".".join(parts[:end]) for end in range(1, len(parts))]
+    return [place for place in places if not place.endswith("<locals>")]

@@ -22,6 +22,7 @@ import attrs
 from importlib_metadata import Distribution, DistributionFinder, EntryPoint, MetadataPathFinder, SimplePath
 
 from ._text import nearest
+from ._text import normalise as normalise
 from .exceptions import DiscoveryError
 
 GROUPS = (
@@ -37,7 +38,6 @@ _PREFIX = "conductor."
 _WITHOUT_ATTRIBUTE = {"conductor.supersedes", "conductor.hooks"}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 _DISTRIBUTION_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_SEPARATORS = re.compile(r"[-_.]+")
 _END_OF_HEADERS = re.compile(r"\r?\n\r?\n")
 _METADATA_FOLDERS = (".dist-info", ".egg-info")
 _SITE_FOLDERS = ("site-packages", "dist-packages")
@@ -247,13 +247,6 @@ class Discovery:
         Every distribution that counts, strangers included, sorted by name; reads METADATA of them all.
         """
         return tuple(sorted((found.published for found in self._installed), key=_by_distribution))
-
-
-def normalise(name: str) -> str:
-    """
-    The name in the form in which equal names are equal: lower case, each run of `-`, `_` and `.` one `-`.
-    """
-    return _SEPARATORS.sub("-", name).lower()
 
 
 def is_valid_name(name: str) -> bool:

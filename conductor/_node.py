@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import attrs
 
 from ._component import Scope
+from ._report import Times
 from ._scope import LiveScope
 from ._step import Binding, Relation, Step
 from ._watch import Call
@@ -26,20 +27,6 @@ class Build(Protocol):
 
 
 Shell: TypeAlias = Callable[[Step], object]
-
-
-@attrs.frozen
-class Times:
-    """
-    When a component began and ended to be set up and to be shut down, in seconds on the clock of the loop.
-
-    A component that was not set up completely has no ``setup_ended``; None: it never came to that.
-    """
-
-    setup_began: float | None = None
-    setup_ended: float | None = None
-    shutdown_began: float | None = None
-    shutdown_ended: float | None = None
 
 
 @attrs.define(eq=False)

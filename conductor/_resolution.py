@@ -40,18 +40,10 @@ from ._selection import (
     load_candidate,
     shown_origin,
 )
-from ._settings import (
-    ComponentSettings,
-    Given,
-    Limits,
-    Settings,
-    SettingValue,
-    check_together,
-    match_setting,
-    structure_setting,
-    unknown_settings,
-)
+from ._settings import ComponentSettings, Limits, Settings, SettingValue
+from ._sources import Given
 from ._step import Binding, Relation, Step
+from ._structure import check_together, match_setting, structure_setting, unknown_settings
 from ._text import enumerate_names, nearest, redact
 from .exceptions import (
     AmbiguousDependencyError,
@@ -66,6 +58,7 @@ from .exceptions import (
     UnknownSettingError,
     raise_problems,
 )
+from .lifecycle import StopRequested
 
 
 @attrs.frozen
@@ -106,6 +99,7 @@ def resolve(discovery: Discovery, settings: Settings, *, request: Request | None
     resolver.problems.extend(find_cycles(steps))
     raise_problems("the plan is not valid", resolver.problems_found())
     choices = {node.name: node.choice for node in resolver.nodes()}
+    choices |= {name: resolver.selection.choice(name) for node in resolver.nodes() for name in node.aliases}
     return Resolution(steps, choices, warnings, settings.stop)
 
 
@@ -208,6 +202,9 @@ class Resolver:
                 seen.add(str(problem))
                 yield problem
 
+    def _source(self, key: str) -> str:
+        return self.settings.sources.get(key, "the settings")
+
     # -- which components are in -------------------------------------------------------------------------
 
     def include_roots(self) -> None:
@@ -227,7 +224,7 @@ class Resolver:
                 message = f"'{name}' is both a root and excluded"
                 self.problems.append(ConflictError(component=name, message=message, hint="take it out of one of them"))
             elif not self.selection.has(name):
-                self.problems.append(self.selection.unknown(name, wanted_by=self.settings.source_of("roots")))
+                self.problems.append(self.selection.unknown(name, wanted_by=self._source("roots")))
             else:
                 self.include(name, "root")
 
@@ -303,6 +300,8 @@ class Resolver:
         hint = f"{hint}, or add '{name}' to exclude" if hint else f"look at {candidate.source}"
         try:
             loaded = load_candidate(candidate)
+        except StopRequested:
+            raise
         except BaseException as error:
             message = f"importing '{candidate.target}' failed: {type(error).__name__}: {redact(str(error))}"
             problem = LoadError(component=name, distribution=distribution, message=message, hint=hint)
@@ -358,7 +357,7 @@ class Resolver:
     def _named_instance(self, node: Node, field: Field) -> tuple[str, str] | None:
         table = self.settings.components.get(normalise(node.name))
         if table is not None and field.name in table.bind:
-            return table.bind[field.name], f"bind in {self.settings.source_of(f'components.{table.name}.bind')}"
+            return table.bind[field.name], f"bind in {self._source(f'components.{table.name}.bind')}"
         return (field.instance, f"field '{field.name}'") if field.instance is not None else None
 
     def _bind_named(self, node: Node, field: Field, name: str, source: str) -> None:
@@ -519,7 +518,9 @@ class Resolver:
     def _bind_nothing(self, node: Node, field: Field) -> None:
         wanted = class_path(field.wanted)
         rule = "absent, so the default" if field.has_default else "absent, so None"
-        node.bindings[field.name] = Binding(field.name, field.alias, Relation.USES, wanted, (), None, rule)
+        node.bindings[field.name] = Binding(
+            field.name, field.alias, Relation.USES, wanted, (), None, rule, default=field.has_default
+        )
 
     def _providers(self, node: Node, wanted: type, *, by_type: bool = True) -> list[Node]:
         """
@@ -598,7 +599,7 @@ class Resolver:
     def _structure(self, node: Node, table: ComponentSettings) -> Iterator[SettingValue]:
         values: dict[str, SettingValue] = {}
         for field in node.settings:
-            given = match_setting(table.values, field)
+            given = match_setting(table.values, field, known=node.settings)
             value = structure_setting(node.name, field, given, distribution=node.distribution)
             if isinstance(value, SettingError):
                 self.problems.append(value)
@@ -623,7 +624,7 @@ class Resolver:
                     UnknownSettingError(
                         component=node.name,
                         setting=f"bind.{name}",
-                        source=self.settings.source_of(f"components.{table.name}.bind"),
+                        source=self._source(f"components.{table.name}.bind"),
                         message=f"bind names '{name}', which is not a dependency of '{node.name}'",
                         hint=f"did you mean '{near}'?" if near else f"it has {enumerate_names(bindable) or 'none'}",
                     )
@@ -635,7 +636,7 @@ class Resolver:
         """
         What is strange but harmless; with ``strict``, an override of nothing is a problem instead.
         """
-        for damage in self.selection.discovery.warnings:
+        for damage in self.selection.discovery.damages:
             yield f"distribution '{damage.distribution}' ({damage.location}): {damage.message}"
         for entry in self.selection.discovery.entries:
             if entry.problem is not None and normalise(entry.name) not in self._failed:
@@ -662,14 +663,14 @@ class Resolver:
     def _names_of_nothing(self) -> Iterator[str]:
         for name in self.settings.exclude:
             if not self.selection.has(name):
-                yield f"'{name}' is excluded ({self.settings.source_of('exclude')}), but no component has that name"
+                yield f"'{name}' is excluded ({self._source('exclude')}), but no component has that name"
 
     def _check_tables(self) -> None:
         for key, table in self.settings.components.items():
             if key in self._nodes or self.selection.has(key) or table.component:
                 continue
             near = nearest(table.name, self.selection.names())
-            source = _any_source(table.values.values()) or self.settings.source_of(f"components.{table.name}")
+            source = _any_source(table.values.values()) or self._source(f"components.{table.name}")
             self.problems.append(
                 UnknownSettingError(
                     setting=f"components.{table.name}",

@@ -20,8 +20,9 @@ from types import MappingProxyType
 import attrs
 
 from ._engine import Engine, Stage
-from ._node import Build, Node, Times, construct
+from ._node import Build, Node, construct
 from ._plan import Plan
+from ._report import Times
 from ._suspension import suspended
 from .exceptions import ComponentError, RunError, SetupError, ShutdownError, UsageError
 from .lifecycle import State, Transition

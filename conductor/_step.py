@@ -36,6 +36,7 @@ class Binding:
         providers: names of the components that it gets, in name order; empty for an optional one that is absent.
         many: ``list`` or ``dict`` if the field takes several.
         rule: by which rule they were found.
+        default: whether the field's own default applies, because there is nothing to inject.
     """
 
     field: str
@@ -45,6 +46,7 @@ class Binding:
     providers: tuple[str, ...]
     many: type | None = None
     rule: str = ""
+    default: bool = False
 
 
 @attrs.frozen

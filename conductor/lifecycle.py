@@ -94,3 +94,13 @@ def check_move(component: str, before: State, after: State) -> None:
     """
     if after not in TRANSITIONS[before]:
         raise AssertionError(f"component '{component}' cannot move from {before.value} to {after.value}")
+
+
+class StopRequested(KeyboardInterrupt):
+    """
+    Raised where the main thread is when a signal asks an application to stop while it is being put together.
+
+    It is no failure: the process ends with exit code 0.
+
+    .. versionadded:: 0.1
+    """
