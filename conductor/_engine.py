@@ -255,8 +255,8 @@ class Engine:
         self._move(node, State.READY)
         self._left -= 1
         if "run" in node.step.phases:
-            call = node.run = Call(node, "run", self.task_ended, self._loop.time())
-            self._watch.begin(call, guard(call, node.instance, "run"), name=f"{node.step.name} run")
+            call = node.run = Call(node, "run", self.task_ended, self._loop.time(), node.instance, "run")
+            self._watch.begin(call, guard(call), name=f"{node.step.name} run")
         for dependent in node.dependents:
             dependent.missing -= 1
             if not dependent.missing:
@@ -306,8 +306,8 @@ class Engine:
             self._end_call(node, node.run)
         elif node.owes_shutdown:
             node.owes_shutdown = False
-            call = self._make_call(node, "shutdown")
-            self._watch.begin(call, guard(call, node.instance, "shutdown"), name=node.step.name)
+            call = self._make_call(node, "shutdown", node.instance, "shutdown")
+            self._watch.begin(call, guard(call), name=node.step.name)
         elif node.scope is None or (entry := node.scope.pop()) is None:
             self._close(node)
         elif isinstance(entry, Call):
@@ -316,12 +316,12 @@ class Engine:
             self._undo(node, node.scope, entry)
 
     def _undo(self, node: Node, scope: LiveScope, entry: Entered | Deferred) -> None:
-        call = self._make_call(node, "undo")
+        call = self._make_call(node, "undo", entry, "undo")
         if not (isinstance(entry, Entered) and entry.kept and scope.hand_over(call, entry)):
-            self._watch.begin(call, guard(call, entry, "undo"), name=node.step.name)
+            self._watch.begin(call, guard(call), name=node.step.name)
 
-    def _make_call(self, node: Node, phase: str) -> Call[Node]:
-        call = node.call = Call(node, phase, self._stage_ended, self._loop.time())
+    def _make_call(self, node: Node, phase: str, target: object, method: str) -> Call[Node]:
+        call = node.call = Call(node, phase, self._stage_ended, self._loop.time(), target, method)
         self._limit_stage(node, call)
         return call
 
@@ -341,6 +341,10 @@ class Engine:
             self._watch.set_limit(call, node.step.limits.shutdown, deadline)
 
     def _stage_ended(self, call: Call[Node]) -> None:
+        if call.was_prevented:  # nothing has been called yet, and it must be, once
+            call.over, call.error = False, None
+            self._watch.begin(call, guard(call), name=call.owner.step.name)
+            return
         if call.failure is not None:
             self.failures.add_raised(call.owner, call.phase, call.failure)
         self._go_on(call)

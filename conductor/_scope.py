@@ -224,12 +224,14 @@ class LiveScope:
             try:
                 await asyncio.shield(self._order)  # a cancellation must not take the order with it
             except asyncio.CancelledError as error:
-                if self.holding and not self._order.done() and not self._struck:
+                # Our own cancellation of a call may arrive only here, after the call has ended.
+                if not call.asked and self.holding and not self._order.done() and not self._struck:
                     self._struck = True
                     self.keeper.kept_task_cancelled(self.owner, error)
                 await calm_down()
             if self._order.done():
-                await self._leave(*self._order.result())
+                call, entered = self._order.result()
+                await self._leave(call, entered)
 
     async def _leave(self, call: Call[Any], entered: Entered) -> None:
         self._held -= 1

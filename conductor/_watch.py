@@ -48,6 +48,8 @@ class Call(Generic[Owner]):
         phase: what it does, in the words of :class:`ComponentError`.
         ended: called once when it has ended or is abandoned.
         began: when, on the clock of the loop.
+        target: what is called, for a call of a method.
+        method: its name.
         limit: seconds that it has; what an error says.
         deadline: when these are over, on the clock of the loop.
         task: the task that it runs in.
@@ -62,6 +64,8 @@ class Call(Generic[Owner]):
     phase: str
     ended: Callable[[Call[Owner]], None]
     began: float = 0.0
+    target: object = None
+    method: str = ""
     limit: float = math.inf
     deadline: float = math.inf
     task: asyncio.Task[Any] | None = None
@@ -86,6 +90,13 @@ class Call(Generic[Owner]):
         Whether it came to its own end without an error.
         """
         return self.over and self.error is None and not self.abandoned
+
+    @property
+    def was_prevented(self) -> bool:
+        """
+        Whether a stranger cancelled its task before the component's own code had begun.
+        """
+        return not self.asked and self.task is not None and self.task.done() and self.task.cancelled()
 
     def cancel(self) -> None:
         """
@@ -115,12 +126,12 @@ class Call(Generic[Owner]):
             self.ended(self)
 
 
-async def guard(call: Call[Any], target: Any, method: str) -> None:
+async def guard(call: Call[Any]) -> None:
     """
-    Await a method, and keep whatever looking it up, calling it and awaiting it raises.
+    Await the method that is called, and keep whatever looking it up, calling it and awaiting it raises.
     """
     try:
-        await getattr(target, method)()
+        await getattr(call.target, call.method)()
     except BaseException as error:
         call.error = error
 
