@@ -1,0 +1,163 @@
+"""
+`conductor run`: set up, stay until asked to stop, shut down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import click
+
+from .._conductor import Conductor
+from .._report import ExitCode
+from ..exceptions import CrashError, RunError, SetupError
+from ..hookspecs import hookimpl
+from ._commands import ExampleCommand
+from ._lines import LEVELS, Confidant, LineFormatter, Tracebacks, logging_to
+from ._options import Application, application_options, reporting
+from ._output import OutputError, echo, write_error
+
+
+@click.command(
+    "run",
+    cls=ExampleCommand,
+    short_help="Set up, stay until asked to stop, and shut down.",
+    examples={
+        "conductor run": "what the settings name, or everything that is installed",
+        "conductor run orders-api": "'orders-api' and what it needs",
+        "conductor run --set web.port=9000": "on another port",
+        "conductor run --override mq=my-queue": "with another 'mq'",
+        "conductor run --json > report.json": "what happened, for programs",
+    },
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="What to log.",
+)
+@click.option("--progress/--no-progress", default=None, help="Draw the live tree of states; by default on a terminal.")
+@application_options()
+@reporting
+@click.pass_context
+def command(
+    ctx: click.Context, application: Application, *, log_level: str, progress: bool | None, as_json: bool
+) -> None:
+    """
+    Set up each ROOT and what it needs, stay until asked to stop, and shut everything down in reverse.
+
+    With no ROOT named, it is what the settings say, or else everything that is installed. The log goes to standard
+    error. Ctrl-C or SIGTERM stops in order; a second one leaves everything one second; a third one ends at once.
+
+    \b
+    Exit codes: 0 clean, also when stopped by a signal; 1 a component crashed;
+    2 usage or settings; 3 the plan is not valid; 4 set-up failed;
+    5 shutdown was not clean; 128 + n forced by a further signal.
+    """
+    conductor = application.conductor()
+    deadline = Deadline()
+    with _watching(conductor, level=log_level, progress=progress, ctx=ctx):
+        conductor.hooks.register(deadline)
+        code = _serve(conductor)
+    if ctx.obj is not None:  # the process is ours
+        ctx.obj.served = True
+        ctx.obj.deadline = deadline.at(conductor.settings.stop)
+    if as_json:
+        _write_report(conductor, code)
+    ctx.exit(code)
+
+
+@attrs.define
+class Deadline:
+    """
+    Notes when the stop began.
+    """
+
+    _began: float | None = None
+
+    @hookimpl
+    def conductor_stopping(self) -> None:
+        """
+        Take the time.
+        """
+        self._began = time.monotonic()
+
+    def at(self, limit: float) -> float | None:
+        """
+        When the whole stop must be over, in seconds of the monotonic clock.
+        """
+        return None if self._began is None else self._began + limit
+
+
+def _serve(conductor: Conductor) -> int:
+    """
+    Run the application.
+
+    Returns:
+        How the process should end; never 0 if anything was raised.
+    """
+    code = 0
+    try:
+        conductor.serve()
+    except RunError as error:  # its failures are in the log
+        code = ExitCode.SHUTDOWN
+        if isinstance(error, SetupError | CrashError):
+            code = ExitCode.SETUP if isinstance(error, SetupError) else ExitCode.CRASHED
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    if conductor.report is not None:
+        return conductor.report.exit_code or code
+    return code
+
+
+def _write_report(conductor: Conductor, code: int) -> None:
+    """
+    Write the report as one line; that nobody can read it does not change how the application ended.
+    """
+    told: dict[str, Any] = {"reason": "stopped before set-up", "exit_code": code, "components": [], "failures": []}
+    if conductor.report is not None:
+        told = conductor.report.as_dict()
+    try:
+        echo(json.dumps(told, default=str))
+    except OutputError as error:
+        write_error(error.message)
+
+
+@contextlib.contextmanager
+def _watching(conductor: Conductor, *, level: str, progress: bool | None, ctx: click.Context) -> Iterator[None]:
+    """
+    Have the log and, on a terminal, the live tree on standard error within the block.
+    """
+    on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    wanted = on_terminal if progress is None else progress
+    formatter = LineFormatter(short=on_terminal)
+    conductor.hooks.register(Confidant(formatter))
+    conductor.hooks.register(Tracebacks())
+    if wanted and importlib.util.find_spec("rich") is not None:
+        # rich is large and optional, and of use only here
+        from ._display import LiveTree, Terminal
+
+        tree = LiveTree(Terminal(stderr=True, force_terminal=True, no_color=ctx.color is False, highlight=False))
+        # Under this name it takes the place of the log lines that would tell the same.
+        conductor.hooks.register(tree, name="conductor-log")
+        with logging_to(tree.write, formatter=formatter, level=level):
+            try:
+                yield
+            finally:
+                tree.end()
+        return
+    with logging_to(_write_line, formatter=formatter, level=level):
+        yield
+
+
+def _write_line(text: str, /) -> None:
+    echo(text, to_stderr=True)
