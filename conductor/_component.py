@@ -16,7 +16,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, dataclass_transform
 
 import attrs
@@ -199,7 +199,7 @@ class Component:
     .. versionadded:: 0.1
     """
 
-    after: ClassVar[Sequence[type | str]] = ()
+    after: ClassVar[tuple[type | str, ...]] = ()
     _conductor_scope: ClassVar[Scope | None] = None
 
     if not TYPE_CHECKING:
