@@ -7,6 +7,7 @@ Nothing here recurses, so depth is unlimited.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Collection, Mapping
 
 import attrs
@@ -57,21 +58,73 @@ def sort_graph(needs: Mapping[str, Collection[str]]) -> Sorted:
 
 def _find_cycles(stuck: dict[str, list[str]]) -> list[tuple[str, ...]]:
     """
-    Walk from each name to one that it waits for until a name comes again; what was walked is not walked twice.
+    The shortest way round from the first name of each group of names that need each other.
     """
-    cycles: list[tuple[str, ...]] = []
+    cycles = [
+        _shortest_cycle(group, stuck) for group in _groups(stuck) if len(group) > 1 or group[0] in stuck[group[0]]
+    ]
+    return sorted(cycles)
+
+
+def _groups(stuck: dict[str, list[str]]) -> list[list[str]]:
+    """
+    The strongly connected groups of a graph, each sorted, by Kosaraju's algorithm.
+    """
+    back: dict[str, list[str]] = {name: [] for name in stuck}
+    for name, others in stuck.items():
+        for other in others:
+            if other in back:
+                back[other].append(name)
+    groups: list[list[str]] = []
     done: set[str] = set()
-    for origin in sorted(stuck):
-        path: list[str] = []
-        places: dict[str, int] = {}
-        name: str | None = origin
-        while name is not None and name not in done and name not in places:
-            places[name] = len(path)
-            path.append(name)
-            name = next((other for other in stuck[name] if other in stuck and other not in done), None)
-        if name is not None and name in places:
-            cycle = path[places[name] :]
-            first = cycle.index(min(cycle))
-            cycles.append(tuple(cycle[first:] + cycle[:first]))
-        done.update(path)
-    return cycles
+    for origin in reversed(_post_order(stuck)):
+        group, work = [], [origin]
+        while work:
+            name = work.pop()
+            if name not in done:
+                done.add(name)
+                group.append(name)
+                work.extend(back[name])
+        if group:
+            groups.append(sorted(group))
+    return groups
+
+
+def _post_order(stuck: dict[str, list[str]]) -> list[str]:
+    """
+    The names in the order in which a search in depth leaves them.
+    """
+    order: list[str] = []
+    seen: set[str] = set()
+    for origin in stuck:
+        work = [] if origin in seen else [(origin, iter(stuck[origin]))]
+        seen.add(origin)
+        while work:
+            name, others = work[-1]
+            fresh = next((other for other in others if other in stuck and other not in seen), None)
+            if fresh is None:
+                work.pop()
+                order.append(name)
+            else:
+                seen.add(fresh)
+                work.append((fresh, iter(stuck[fresh])))
+    return order
+
+
+def _shortest_cycle(group: list[str], stuck: dict[str, list[str]]) -> tuple[str, ...]:
+    """
+    From the first name of a group back to it, by breadth first.
+    """
+    first, inside = group[0], set(group)
+    came_from: dict[str, str] = {}
+    waiting = deque([first])
+    while first not in came_from:
+        name = waiting.popleft()
+        for other in stuck[name]:
+            if other in inside and other not in came_from:
+                came_from[other] = name
+                waiting.append(other)
+    cycle = [came_from[first]]
+    while cycle[-1] != first:
+        cycle.append(came_from[cycle[-1]])
+    return tuple(reversed(cycle))
