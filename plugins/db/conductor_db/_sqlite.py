@@ -25,6 +25,7 @@ import sqlite3
 import stat
 import time
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,35 @@ class Pooling:
     timeout: float = 30.0
     busy_timeout: float = 30.0
     echo: bool = False
+
+
+class TidyConnection(sqlite3.Connection):
+    """
+    A connection that is closed when it says so.
+
+    SQLite keeps one alive, with its locks, as long as a statement of it is unfinished; and the traceback of a
+    cancelled task holds on to its cursor until the garbage is collected.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        A cursor, which is closed with the connection at the latest.
+        """
+        cursor = super().cursor(*args, **kwargs)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close(self) -> None:
+        """
+        Finish every statement and close.
+        """
+        for cursor in list(self._cursors):
+            cursor.close()
+        super().close()
 
 
 class ThreadedConnection(aiosqlite.Connection):
@@ -163,7 +193,7 @@ class Connector:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection = sqlite3.connect(self.database, **self.arguments)
+        connection = sqlite3.connect(self.database, factory=TidyConnection, **self.arguments)
         try:
             self._prepare(connection)
         except BaseException:
@@ -171,7 +201,7 @@ class Connector:
             raise
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: TidyConnection) -> None:
         connection.isolation_level = None  # the driver would begin transactions where it sees fit
         [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode not in ("wal", "memory"):

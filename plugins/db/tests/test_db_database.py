@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
+from conductor.exceptions import SetupError
 from conductor.testing import running
 from conductor_db import Database, DatabaseSetupError
 
@@ -325,10 +326,13 @@ async def refused(url: str, **settings: Any) -> DatabaseSetupError:
     """
     The error that set-up fails with.
     """
-    with pytest.raises(DatabaseSetupError) as caught:
+    with pytest.raises(SetupError) as caught:
         async with running(Database(url=url, **settings)):
             pass
-    return caught.value
+    [failure] = caught.value.exceptions
+    assert "s3cr" not in f"{caught.value} {failure}"
+    assert isinstance(failure.__cause__, DatabaseSetupError)
+    return failure.__cause__
 
 
 @pytest.mark.parametrize("content", [b"hello", b"not a database " * 1000, b"SQLite format 4\x00" + bytes(4096)])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from conductor.exceptions import SetupError
 from conductor.testing import running
 from conductor_db import Database, DatabaseSetupError
 
@@ -72,6 +73,18 @@ async def columns(db: Database) -> list[str]:
         return [row.name for row in rows]
 
 
+async def refusal(db: Database) -> str:
+    """
+    What the error says that set-up fails with.
+    """
+    with pytest.raises(SetupError) as caught:
+        async with running(db):
+            pass
+    [failure] = caught.value.exceptions
+    assert isinstance(failure.__cause__, DatabaseSetupError)
+    return str(failure.__cause__)
+
+
 def test_set_up_runs_the_migrations_once(tmp_path: Path, migrations: Path) -> None:
     """
     Set-up brings the tables up to date, and finds nothing to do the next time.
@@ -107,9 +120,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, migrations: Path
     (migrations / "3_broken.py").write_text(BROKEN)
 
     async def main() -> None:
-        with pytest.raises(DatabaseSetupError, match="syntax error"):
-            async with running(database(tmp_path)):
-                pass
+        assert "syntax error" in await refusal(database(tmp_path))
         (migrations / "3_broken.py").unlink()
         async with running(Database(url=f"sqlite:///{tmp_path / 'a.db'}")) as db:
             assert await columns(db) == []
@@ -126,9 +137,7 @@ def test_migrations_that_are_not_there_fail_clearly(tmp_path: Path, migrations: 
     """
 
     async def main() -> None:
-        with pytest.raises(DatabaseSetupError, match=location.split(":")[0 if "no_such" in location else 1]):
-            async with running(database(tmp_path, location)):
-                pass
+        assert ("no_such_package" if "no_such" in location else "nowhere") in await refusal(database(tmp_path, location))
 
     asyncio.run(main())
 
@@ -146,9 +155,7 @@ def test_without_the_extra_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "alembic.config", None)
 
     async def main() -> None:
-        with pytest.raises(DatabaseSetupError, match=r"pip install 'conductor-db\[alembic\]'"):
-            async with running(database(tmp_path)):
-                pass
+        assert "hint: pip install 'conductor-db[alembic]'" in await refusal(database(tmp_path))
         async with running(Database(url=f"sqlite:///{tmp_path / 'b.db'}")) as db:
             await db.health()
 
