@@ -35,10 +35,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sqlite3
 import stat
 import threading
 import time
+from pathlib import Path
 
 from .exceptions import QueueFileError
 
@@ -47,7 +49,7 @@ VERSION = 1
 OPEN, BEHIND, DEAD = 0, 1, 2
 PATIENCE = 5.0  # seconds to wait for another process that holds a lock on the file
 GLANCE = 0.1  # seconds that SQLite waits for it by itself, before we look whether to go on
-MAGIC = b"SQLite format 3\0"
+PAUSE = 0.001  # seconds at most between two attempts to begin a transaction
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS consumer_group (
@@ -131,8 +133,8 @@ def inspect_file(path: str) -> None:
         if not stat.S_ISREG(mode):
             raise QueueFileError(path, "it is not a regular file", "change the setting 'path'")
         _require_writable(path, path, "the file")
-        with open(path, "rb") as file:
-            _inspect_head(path, file.read(100))
+        if os.path.getsize(path):
+            _inspect_content(path)
     except FileNotFoundError:
         pass  # it will be made
     except OSError as error:
@@ -146,14 +148,21 @@ def _require_writable(path: str, place: str, what: str) -> None:
         raise QueueFileError(path, f"{what} cannot be written", "change its permissions, or the setting 'path'")
 
 
-def _inspect_head(path: str, head: bytes) -> None:
-    if not head:
-        return
-    if not head.startswith(MAGIC):
-        raise QueueFileError(path, "it is not a SQLite database", "change the setting 'path'")
-    if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
+def _inspect_content(path: str) -> None:
+    # Through SQLite, which is told that nothing changes, so that it touches nothing.  To read the file ourselves
+    # would be wrong: when a process closes it, all locks go that SQLite holds on it elsewhere in the process.
+    try:
+        with contextlib.closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro&immutable=1", uri=True)) as found:
+            (application,) = found.execute("PRAGMA application_id").fetchone()
+            (version,) = found.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise QueueFileError(path, "it is not a SQLite database", "change the setting 'path'") from error
+    if application != APPLICATION_ID:
         raise QueueFileError(path, "it is a database of another program", "change the setting 'path'")
-    version = int.from_bytes(head[60:64], "big")
+    _require_known(path, version)
+
+
+def _require_known(path: str, version: int) -> None:
     if version > VERSION:
         raise QueueFileError(path, f"its version is {version}, this is version {VERSION}", "upgrade conductor-mq")
 
@@ -170,7 +179,9 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     if mode != "wal":
         raise QueueFileError(path, f"its journal mode stays '{mode}', WAL is needed", "use a local file system")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA busy_timeout = 0")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    _require_known(path, version)
     if version < VERSION:
         connection.execute("BEGIN IMMEDIATE")
         for statement in TABLES.split(";"):
@@ -185,24 +196,26 @@ def _close(connection: sqlite3.Connection | None) -> None:
             connection.close()
 
 
-def begin(connection: sqlite3.Connection, *, give_up: threading.Event) -> None:
+def begin(connection: sqlite3.Connection) -> None:
     """
     Begin a transaction that may write, as soon as no other process is in one.
 
     Raises:
         sqlite3.OperationalError: another process is in one for too long.
     """
+    # SQLite's own waiting takes longer and longer pauses, and so starves a process beside one that writes a lot.
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
             return
         except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() > deadline or give_up.is_set():
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
+        time.sleep(PAUSE * random.random())
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+def is_busy(error: Exception) -> bool:
     """
     Whether another connection holds a lock, so that trying again helps.
     """

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ._schema import begin, connect, describe
+from ._schema import begin, connect, describe, is_busy
 from .exceptions import QueueError, QueueUnavailableError
 
 T = TypeVar("T")
@@ -175,18 +175,18 @@ class Worker:
         try:
             outcomes = self._transact(connection, batch)
         except Exception as error:
-            if len(batch) == 1:
-                outcomes = [(batch[0].future, None, self._described(error), None)]
-            else:
+            if len(batch) > 1 and not is_busy(error):
                 for job in batch:
                     self._do(connection, [job])
                 return
+            described = self._described(error)
+            outcomes = [(job.future, None, described, None) for job in batch]
         self._call(_resolve, outcomes)
 
     def _transact(self, connection: sqlite3.Connection, batch: list[Job]) -> list[Outcome]:
         self._set_sync(connection, any(job.durable for job in batch))
         try:
-            begin(connection, give_up=self._over)
+            begin(connection)
             results = [job.work(connection) for job in batch]
             connection.execute("COMMIT")
         except BaseException:

@@ -1,7 +1,8 @@
 """
 Publishes to a queue, or consumes from it, until killed; a process of its own, run by the tests.
 
-Each line on standard output is the body of a message that is confirmed, or about to be acknowledged.
+It begins when it is given a line on standard input.  Each line on standard output is the body of a message that
+is confirmed, or about to be acknowledged.
 """
 
 from __future__ import annotations
@@ -63,4 +64,5 @@ async def main(role: str, path: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if sys.stdin.readline():
+        asyncio.run(main(*sys.argv[1:]))

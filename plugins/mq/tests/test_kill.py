@@ -20,13 +20,22 @@ from . import killed_process
 KILLS = int(os.environ.get("CONDUCTOR_TEST_KILLS", "16"))
 
 
-def begin(role: str, path: Path, name: str) -> subprocess.Popen[bytes]:
+def prepare(role: str, path: Path, name: str) -> subprocess.Popen[bytes]:
     """
-    A process that publishes or consumes.
+    A process that publishes or consumes as soon as it is let.
     """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, killed_process.__file__, role, str(path), name]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environ)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ)
+
+
+def let_begin(process: subprocess.Popen[bytes]) -> None:
+    """
+    Let a process begin.
+    """
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
 
 
 def read_lines(process: subprocess.Popen[bytes], count: int) -> list[bytes]:
@@ -41,10 +50,11 @@ def kill(process: subprocess.Popen[bytes]) -> list[bytes]:
     """
     Kill a process, and give what it said before.
     """
+    assert process.stdin is not None
     assert process.stdout is not None
     assert process.poll() is None, "the process ended by itself"
     process.kill()
-    with process.stdout:
+    with process.stdin, process.stdout:
         said = process.stdout.read().splitlines(keepends=True)
     process.wait()
     return [line.strip() for line in said if line.endswith(b"\n")]
@@ -76,13 +86,19 @@ def test_killed_processes_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "queue.db"
     confirmed: set[bytes] = set()
     handled: Counter[bytes] = Counter()
+    pairs = [(prepare("publish", path, "p0"), prepare("consume", path, ""))]
     for turn in range(KILLS // 2):
-        publisher, consumer = begin("publish", path, f"p{turn}"), begin("consume", path, "")
-        confirmed.update(read_lines(publisher, chance.randrange(1, 150)))
-        handled.update(read_lines(consumer, chance.randrange(1, 80)))
+        publisher, consumer = pairs.pop()
+        let_begin(publisher)
+        let_begin(consumer)
+        pairs.append((prepare("publish", path, f"p{turn + 1}"), prepare("consume", path, "")))
+        confirmed.update(read_lines(publisher, chance.randrange(1, 80)))
+        handled.update(read_lines(consumer, chance.randrange(1, 40)))
         for process in chance.sample([publisher, consumer], 2):
             said = kill(process)
             confirmed.update(said) if process is publisher else handled.update(said)
+    for process in pairs.pop():
+        kill(process)
     handled.update(asyncio.run(finish(path)))
     assert confirmed - handled.keys() == set()
     assert handled.total() - len(handled) <= KILLS // 2 * killed_process.PREFETCH
@@ -94,7 +110,8 @@ def test_consumer_in_another_process_is_quick(tmp_path: Path) -> None:
     What one process publishes is handled by another one at once, not only when that asks again.
     """
     path = tmp_path / "queue.db"
-    consumer = begin("consume", path, "")
+    consumer = prepare("consume", path, "")
+    let_begin(consumer)
 
     async def publish() -> list[float]:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -163,3 +165,18 @@ def test_waiting_for_a_lock_can_be_given_up(tmp_path: Path) -> None:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(QueueFileError, match="another process has held it locked"):
             connect(str(path), give_up=give_up)
+
+
+def test_second_connection_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
+    """
+    Looking at a file that this process has in use does not take away the locks that are held on it.
+    """
+    path = tmp_path / "queue.db"
+    with contextlib.closing(connect(str(path), give_up=NEVER)) as first:
+        first.execute("INSERT INTO consumer_group (topic, name) VALUES ('t', 'kept')")
+        connect(str(path), give_up=NEVER).close()
+        program = f"import sqlite3; d = sqlite3.connect({str(path)!r}); d.execute('SELECT * FROM message'); d.close()"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        # Without the locks that other process would have thought it was the last one, and removed the log.
+        assert path.with_name("queue.db-wal").exists()
+        assert first.execute("SELECT name FROM consumer_group").fetchall() == [("kept",)]

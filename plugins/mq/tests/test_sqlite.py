@@ -5,13 +5,16 @@ The embedded default: what the contract leaves to it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 
 import pytest
 
+from conductor.exceptions import SetupError
 from conductor.testing import running
-from conductor_mq import QueueFileError, SQLiteMessageQueue
+from conductor_mq import Message, QueueFileError, SQLiteMessageQueue, _statements
+from conductor_mq._schema import connect
 from conductor_mq._sqlite import SQLiteBroker
 
 
@@ -50,8 +53,10 @@ def test_unfit_file_fails_set_up(tmp_path: Path) -> None:
         async with running(SQLiteMessageQueue(path=str(path))):
             raise AssertionError("a text file is no queue")
 
-    with pytest.raises(Exception, match=r"notes\.txt.*not a SQLite database"):
+    with pytest.raises(SetupError) as caught:
         asyncio.run(main())
+    assert "notes.txt" in str(caught.value)
+    assert "it is not a SQLite database" in str(caught.value)
     assert path.read_text() == "precious"
     assert not [thread for thread in threading.enumerate() if thread.name == "conductor-mq"]
 
@@ -126,10 +131,12 @@ def test_large_backlog_is_ready_soon(tmp_path: Path) -> None:
     """
     path = str(tmp_path / "queue.db")
 
-    async def fill() -> None:
-        async with running(SQLiteMessageQueue(path=path)) as queue:
-            for _ in range(20):
-                await asyncio.gather(*(queue.publish("jobs", b"job") for _ in range(5000)))
+    with contextlib.closing(connect(path, give_up=threading.Event())) as db:
+        db.execute("BEGIN")
+        for number in range(100_000):
+            waiting = Message(id=str(number), topic="jobs", body=b"job", headers={}, key=None)
+            _statements.add(db, waiting, due=0.0, now=0.0)
+        db.execute("COMMIT")
 
     async def main() -> None:
         async with (
@@ -139,5 +146,4 @@ def test_large_backlog_is_ready_soon(tmp_path: Path) -> None:
         ):
             await (await anext(deliveries)).ack()
 
-    asyncio.run(fill())
     asyncio.run(main())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor_mq import QueueFileError, QueueUnavailableError
+from conductor_mq import QueueFileError, QueueUnavailableError, _schema
 from conductor_mq._worker import Worker
 
 
@@ -97,6 +97,46 @@ def test_failing_job_fails_alone(tmp_path: Path) -> None:
                 lambda db: db.execute("SELECT name FROM consumer_group ORDER BY id").fetchall(), durable=False
             )
             assert names == [("first",), ("last",)]
+
+    asyncio.run(main())
+
+
+def test_shutdown_waits_for_a_lock(tmp_path: Path) -> None:
+    """
+    What was asked for before shutdown is done, also if another process writes at that moment.
+    """
+
+    async def main() -> None:
+        async with working(tmp_path) as worker:
+            with contextlib.closing(sqlite3.connect(worker.path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                last = worker.submit(lambda db: db.execute(insert("last")).rowcount, durable=True)
+                ending = asyncio.create_task(worker.shut_down())
+                done, _ = await asyncio.wait({last}, timeout=0.1)
+                assert not done
+                other.execute("ROLLBACK")
+                assert await last == 1
+                await ending
+
+    asyncio.run(main())
+
+
+def test_file_locked_for_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When another process holds its lock for too long, the jobs fail with path and reason, all at once.
+    """
+    monkeypatch.setattr(_schema, "PATIENCE", 0.2)
+
+    async def main() -> None:
+        async with working(tmp_path) as worker:
+            with contextlib.closing(sqlite3.connect(worker.path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                jobs = [worker.submit(partial(note, name=str(number)), durable=True) for number in range(50)]
+                async with asyncio.timeout(5):
+                    found = await asyncio.gather(*jobs, return_exceptions=True)
+                assert all(isinstance(each, QueueFileError) and "locked" in each.reason for each in found)
+                other.execute("ROLLBACK")
+            await worker.submit(partial(note, name="later"), durable=True)
 
     asyncio.run(main())
 
