@@ -157,7 +157,7 @@ class Hooks:
 
         Implementations are called one by one, not by pluggy's own loop, which ends at the first exception.
         """
-        for implementation in getattr(self._plugins.hook, hook).get_hookimpls():
+        for implementation in reversed(getattr(self._plugins.hook, hook).get_hookimpls()):  # as pluggy itself does
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except BaseException:  # a listener never breaks the application, whatever it raises

@@ -114,3 +114,24 @@ def test_a_hook_with_an_unknown_argument_is_refused():
 
     with pytest.raises(pluggy.PluginValidationError, match="why"):
         Hooks().register(Curious())
+
+
+def test_order_is_that_of_pluggy():
+    """
+    Who was registered last is told first, and who asks to be told first or last is.
+    """
+    told = []
+
+    def listener(name: str, **wish: bool) -> object:
+        class Noting:
+            @hookimpl(**wish)
+            def conductor_stopping(self) -> None:
+                told.append(name)
+
+        return Noting()
+
+    hooks = Hooks()
+    for plugin in (listener("last", trylast=True), listener("first", tryfirst=True), listener("old"), listener("new")):
+        hooks.register(plugin)
+    hooks.call("conductor_stopping", reason="because")
+    assert told == ["first", "new", "old", "last"]
