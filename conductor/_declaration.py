@@ -13,22 +13,35 @@ A field is one of four:
 from __future__ import annotations
 
 import abc
+import dataclasses
 import enum
 import inspect
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import attrs
 
-from ._component import MARK, MIXED, NAMESPACE, Component, DependencyMark, Secret, SettingMark
+from ._component import (
+    MARK,
+    MIXED,
+    NAMESPACE,
+    Component,
+    DependencyMark,
+    Secret,
+    SettingMark,
+    is_class_variable,
+)
 from .exceptions import DeclarationError
 
 PHASES = ("setup", "shutdown", "run", "health")
 RESERVED = frozenset({"component", "bind", "limits", "after"})
+OWN = frozenset({"enter", "defer", "spawn", "logger"})
+
+_MODULES_OF_TYPES = frozenset({"typing", "types", "typing_extensions", "dataclasses"})
 
 
 class Kind(enum.Enum):
@@ -83,7 +96,8 @@ class Field:
         """
         Whether its value is never shown.
         """
-        return self.wanted is Secret or typing.get_origin(self.wanted) is Secret
+        wanted = _bare(_without_none(_bare(self.type)))
+        return wanted is Secret or typing.get_origin(wanted) is Secret
 
     @property
     def help(self) -> str:
@@ -100,14 +114,12 @@ class Declaration:
     What a component class says about itself.
 
     Attributes:
-        cls: the class.
         fields: its fields in order of declaration, own state left out.
         phases: which of ``setup``, ``shutdown``, ``run`` and ``health`` it has.
         after: what is set up before it if it is there.
         problems: what is wrong with the class.
     """
 
-    cls: type
     fields: tuple[Field, ...]
     phases: frozenset[str]
     after: tuple[type | str, ...]
@@ -123,7 +135,9 @@ def declaration(cls: type) -> Declaration:
     """
     found = _declarations.get(cls)
     if found is None:
-        found = _declarations[cls] = _read_declaration(cls)
+        found = _read_declaration(cls)
+        if not found.problems:  # what is missing now may be there when the module has been imported completely
+            _declarations[cls] = found
     return found
 
 
@@ -131,22 +145,24 @@ def is_component_class(cls: object) -> bool:
     """
     Whether an object can be a component: any attrs class, whoever wrote it.
     """
-    return isinstance(cls, type) and cls is not Component and attrs.has(cls)
+    if not isinstance(cls, type) or cls is Component:
+        return False
+    return issubclass(cls, Component) or attrs.has(cls)
 
 
 def _read_declaration(cls: type) -> Declaration:
-    where = f"{cls.__module__}:{cls.__qualname__}"
+    where = class_path(cls)
     try:
         attributes = attrs.fields(cls) if is_component_class(cls) else None
     except Exception as error:  # attrs itself refused the class body
         problem = DeclarationError(message=f"class '{where}' cannot be made an attrs class: {error}")
-        return Declaration(cls, (), frozenset(), (), (problem,))
+        return Declaration((), frozenset(), (), (problem,))
     if attributes is None:
         problem = DeclarationError(
             message=f"'{where}' is not an attrs class, so it cannot be a component",
             hint="derive it from conductor.Component or decorate it with @attrs.define",
         )
-        return Declaration(cls, (), frozenset(), (), (problem,))
+        return Declaration((), frozenset(), (), (problem,))
     problems: list[DeclarationError] = []
     fields: list[Field] = []
     for attribute in attributes:
@@ -158,39 +174,91 @@ def _read_declaration(cls: type) -> Declaration:
             if field.kind is not Kind.STATE:
                 fields.append(field)
     names = {attribute.name for attribute in attributes}
-    phases = frozenset(phase for phase in PHASES if phase not in names and callable(getattr(cls, phase, None)))
+    phases = frozenset(phase for phase in PHASES if phase not in names and getattr(cls, phase, None) is not None)
     problems.extend(_wrong_phases(cls, phases))
-    after = tuple(cls.after) if issubclass(cls, Component) else ()
-    return Declaration(cls, tuple(fields), phases, after, tuple(problems))
+    problems.extend(_lost_fields(cls, names))
+    after, wrong = _read_after(cls, names)
+    return Declaration(tuple(fields), phases, after, (*problems, *wrong))
 
 
 def _wrong_phases(cls: type, phases: frozenset[str]) -> Iterator[DeclarationError]:
     for phase in sorted(phases):
-        if not inspect.iscoroutinefunction(getattr(cls, phase)):
+        method = inspect.getattr_static(cls, phase)
+        function = getattr(cls, phase)
+        wrong = None
+        if not inspect.iscoroutinefunction(function):
+            wrong = "is not a coroutine function"
+        elif inspect.isfunction(method) and _takes_more(method):
+            wrong = "takes more than 'self'"
+        if wrong:
             yield DeclarationError(
                 field=phase,
-                message=f"method '{phase}' of class '{cls.__module__}:{cls.__qualname__}' is not a coroutine function",
+                message=f"method '{phase}' of class '{class_path(cls)}' {wrong}",
                 hint=f"write 'async def {phase}(self)'",
             )
+
+
+def _takes_more(method: types.FunctionType) -> bool:
+    """
+    Whether a method needs more arguments than the instance.
+    """
+    code = method.__code__
+    keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    needed = code.co_argcount - len(method.__defaults__ or ())
+    return needed > 1 or any(name not in (method.__kwdefaults__ or {}) for name in keywords)
+
+
+def _lost_fields(cls: type, names: set[str]) -> Iterator[DeclarationError]:
+    """
+    What reads like a field and is none, or not the one that counts.
+    """
+    if not issubclass(cls, Component):
+        return
+    for owner in cls.__mro__[: cls.__mro__.index(Component)]:
+        annotations = inspect.get_annotations(owner) if issubclass(owner, Component) else {}
+        for name, annotation in annotations.items():
+            if name not in names and not is_class_variable(annotation):
+                yield _wrong_field(
+                    owner,
+                    name,
+                    "is passed over by attrs, since a field beside it has no annotation",
+                    "annotate that one, too",
+                )
+    for name in sorted(names):
+        if name in OWN:
+            yield _wrong_field(cls, name, f"hides 'Component.{name}'", "rename it")
+        owner = next((base for base in cls.__mro__ if name in vars(base) or name in inspect.get_annotations(base)), cls)
+        in_vain = name in vars(owner) and name not in inspect.get_annotations(owner)
+        if in_vain and not hasattr(vars(owner)[name], "__set__"):
+            yield _wrong_field(owner, name, "is set there without an annotation", f"write '{name}: … = …'")
+
+
+def _read_after(cls: type, names: set[str]) -> tuple[tuple[type | str, ...], Iterable[DeclarationError]]:
+    """
+    What is to be set up before, if it is there, and what is wrong with that.
+    """
+    if not issubclass(cls, Component):
+        return (), ()
+    given: Any = cls.after
+    if "after" in names:
+        wrong = _wrong_field(cls, "after", "is a field, but it tells the order of components", "drop the annotation")
+        return (), (wrong,)
+    if isinstance(given, list | tuple | set | frozenset) and all(isinstance(each, str | type) for each in given):
+        return tuple(given), ()
+    message = f"'after' of class '{class_path(cls)}' is not a sequence of classes and names"
+    return (), (DeclarationError(field="after", message=message, hint="write 'after = (SomeClass, \"name\")'"),)
 
 
 def _read_field(cls: type, attribute: attrs.Attribute[Any]) -> Field:
     mark = attribute.metadata.get(MARK)
     alias = attribute.alias or attribute.name
-    if not attribute.init:
-        return Field(attribute.name, alias, Kind.STATE, attribute.type, attribute=attribute)
-    private = attribute.name.startswith("_")
-    if private and mark is None and attribute.default is not attrs.NOTHING and not _names_component(cls, attribute):
+    private = attribute.name.startswith("_") and mark is None
+    if not attribute.init or (private and attribute.default is not attrs.NOTHING):
         return Field(attribute.name, alias, Kind.STATE, attribute.type, attribute=attribute)
     annotation = resolve_type(cls, attribute)
     wanted, optional, many = _unwrap(annotation)
     kind = _kind(wanted, mark)
-    if private and kind is not Kind.DEPENDENCY and mark is None:
-        raise _wrong_field(cls, attribute.name, "begins with an underscore, but has no default", "give it one")
-    if kind is Kind.SETTING and attribute.name in RESERVED:
-        raise _wrong_field(cls, attribute.name, "has a name that settings files use themselves", "rename it")
-    if kind is Kind.DEPENDENCY and not isinstance(wanted, type):
-        raise _wrong_field(cls, attribute.name, f"is a dependency, but '{annotation}' is not one class", "name one")
+    _check_field(cls, attribute, annotation, kind, wanted)
     if kind is Kind.SETTING:
         wanted, many = _without_none(annotation), None
     return Field(
@@ -207,17 +275,50 @@ def _read_field(cls: type, attribute: attrs.Attribute[Any]) -> Field:
     )
 
 
+def _check_field(cls: type, attribute: attrs.Attribute[Any], annotation: Any, kind: Kind, wanted: Any) -> None:
+    """
+    Refuse a field that cannot be meant as it is written.
+    """
+    name, mark = attribute.name, attribute.metadata.get(MARK)
+    if isinstance(annotation, dataclasses.InitVar):
+        raise _wrong_field(cls, name, "is an InitVar, which attrs does not know", "use a plain field, or a converter")
+    if name.startswith("_") and mark is None and kind is not Kind.DEPENDENCY:
+        hint = "give it one, or say what it is with setting() or dependency()"
+        raise _wrong_field(cls, name, "begins with an underscore, but has no default", hint)
+    if kind is Kind.SETTING and name in RESERVED and name != "after":
+        raise _wrong_field(cls, name, "has a name that settings files use themselves", "rename it")
+    if kind is Kind.DEPENDENCY and not isinstance(wanted, type):
+        raise _wrong_field(cls, name, f"is a dependency, but '{_shown(annotation)}' is not one class", "name one")
+    if kind is Kind.SETTING and mark is None and attribute.default is attrs.NOTHING:
+        component = next(_component_classes(annotation), None)
+        if component is not None:
+            shown = component.__qualname__
+            text = f"has the type '{_shown(annotation)}', which is neither a setting nor a dependency"
+            hint = f"write '{shown}', '{shown} | None', 'list[{shown}]' or 'dict[str, {shown}]'; a setting is marked so"
+            raise _wrong_field(cls, name, text, hint)
+
+
+def _shown(annotation: Any) -> str:
+    return class_path(annotation) if isinstance(annotation, type) else str(annotation)
+
+
+def _component_classes(annotation: Any) -> Iterator[type]:
+    """
+    The component classes anywhere in an annotation.
+    """
+    work = [annotation]
+    while work:
+        each = work.pop()
+        if isinstance(each, type) and not typing.get_args(each):
+            if issubclass(each, Component):
+                yield each
+        elif typing.get_origin(each) is not typing.Literal:
+            work.extend(arg for arg in reversed(typing.get_args(each)) if not isinstance(arg, list))
+
+
 def _wrong_field(cls: type, field: str, message: str, hint: str) -> DeclarationError:
-    text = f"field '{field}' of class '{cls.__module__}:{cls.__qualname__}' {message}"
+    text = f"field '{field}' of class '{class_path(cls)}' {message}"
     return DeclarationError(field=field, message=text, hint=hint)
-
-
-def _names_component(cls: type, attribute: attrs.Attribute[Any]) -> bool:
-    try:
-        wanted, _, _ = _unwrap(resolve_type(cls, attribute))
-    except DeclarationError:
-        return False
-    return isinstance(wanted, type) and issubclass(wanted, Component)
 
 
 def _kind(wanted: Any, mark: object) -> Kind:
@@ -237,7 +338,7 @@ def _may_be_provided(cls: type) -> bool:
     """
     if issubclass(cls, enum.Enum):
         return False
-    return cls.__module__.partition(".")[0] not in sys.stdlib_module_names or cls.__module__ == "__main__"
+    return cls.__module__.partition(".")[0] not in sys.stdlib_module_names
 
 
 def is_abstract(cls: type) -> bool:
@@ -259,16 +360,37 @@ def _unwrap(annotation: Any) -> tuple[Any, bool, type | None]:
     """
     The class inside ``Annotated``, ``T | None``, ``list[T]`` and ``dict[str, T]``, and which of these it was in.
     """
-    if typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    inner = _without_none(annotation)
-    optional = inner is not annotation
-    origin, args = typing.get_origin(inner), typing.get_args(inner)
+    bare = _bare(annotation)
+    inner = _bare(_without_none(bare))
+    optional = inner is not bare
+    origin, args = typing.get_origin(inner), tuple(map(_class_of, typing.get_args(inner)))
     if origin is list and isinstance(args[0], type):
         return args[0], optional, list
     if origin is dict and args[0] is str and isinstance(args[1], type):
         return args[1], optional, dict
-    return inner, optional, None
+    return _class_of(inner), optional, None
+
+
+def _bare(annotation: Any) -> Any:
+    """
+    The type inside ``Annotated``, ``Final`` and type aliases.
+    """
+    while True:
+        if typing.get_origin(annotation) in (typing.Annotated, typing.Final):
+            annotation = typing.get_args(annotation)[0]
+        elif type(annotation).__name__ == "TypeAliasType":  # typing has it from 3.12 on
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
+def _class_of(annotation: Any) -> Any:
+    """
+    The class itself for a generic class of one's own with arguments; anything else as it is.
+    """
+    annotation = _bare(annotation)
+    origin = typing.get_origin(annotation)
+    return origin if isinstance(origin, type) and origin is not Secret and _may_be_provided(origin) else annotation
 
 
 def resolve_type(cls: type, attribute: attrs.Attribute[Any]) -> Any:
@@ -279,30 +401,35 @@ def resolve_type(cls: type, attribute: attrs.Attribute[Any]) -> Any:
         DeclarationError: a name in it cannot be resolved; the error names class, field and name.
     """
     annotation: Any = attribute.type
-    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+    if isinstance(annotation, type) and not typing.get_args(annotation):
         return annotation
     if annotation is None:
         raise _wrong_field(cls, attribute.name, "has no type", f"annotate it: '{attribute.name}: SomeType'")
     owner, namespace = _declared_in(cls, attribute.name)
+    found, problem, hint = _evaluate(owner, attribute.name, annotation, namespace)
+    if problem:
+        raise _wrong_field(owner, attribute.name, f"has the type '{annotation}', {problem}", hint)
+    return _filled_in(cls, owner, found) if getattr(found, "__parameters__", ()) or _is_variable(found) else found
+
+
+def _evaluate(owner: type, name: str, annotation: Any, namespace: Mapping[str, Any]) -> tuple[Any, str, str]:
+    """
+    The annotation as an object, or what is wrong with it and the next step.
+    """
     module = sys.modules.get(owner.__module__)
+    # A class, since only there may an annotation be 'Final'.
+    holder = type("holder", (), {"__annotations__": {name: annotation}})
+    hint = "write a type that can be evaluated at run time"
     try:
-        holder = types.SimpleNamespace(__annotations__={attribute.name: annotation})
-        hints = typing.get_type_hints(holder, vars(module) if module else {}, namespace, include_extras=True)
+        hints = typing.get_type_hints(holder, vars(module) if module else {}, dict(namespace), include_extras=True)
     except NameError as error:
-        raise _wrong_field(
-            owner,
-            attribute.name,
-            f"has the type '{annotation}', in which '{error.name}' cannot be resolved",
-            f"import '{error.name}' at run time (not under TYPE_CHECKING), before the class is used",
-        ) from error
-    except Exception as error:
-        raise _wrong_field(
-            owner,
-            attribute.name,
-            f"has the type '{annotation}', which cannot be resolved: {error}",
-            "mend it",
-        ) from error
-    return hints[attribute.name]
+        hint = f"import '{error.name}' at run time (not under TYPE_CHECKING), before the class is used"
+        return None, f"in which '{error.name}' cannot be resolved", hint
+    except Exception as error:  # an annotation is any expression
+        return None, f"which cannot be resolved: {error}", hint
+    found = hints[name]
+    is_type = isinstance(found, type) or typing.get_origin(found) or type(found).__module__ in _MODULES_OF_TYPES
+    return (found, "", "") if is_type else (None, "which cannot be resolved: it is not a type", hint)
 
 
 def _declared_in(cls: type, field: str) -> tuple[type, Mapping[str, Any]]:
@@ -312,13 +439,39 @@ def _declared_in(cls: type, field: str) -> tuple[type, Mapping[str, Any]]:
     for owner in cls.__mro__:
         if field in inspect.get_annotations(owner):
             mixin = owner.__dict__.get(MIXED, {}).get(field, owner)
+            inside = {name: value for name, value in vars(mixin).items() if isinstance(value, type)}
+            variables = {variable.__name__: variable for variable in getattr(mixin, "__type_params__", ())}
             seen = {
+                mixin.__name__: mixin,
+                **variables,
                 **owner.__dict__.get(NAMESPACE, {}),
                 **mixin.__dict__.get(NAMESPACE, {}),
-                mixin.__name__: mixin,
+                **inside,
             }
             return mixin, seen
     return cls, {}
+
+
+def _is_variable(annotation: Any) -> bool:
+    return isinstance(annotation, typing.TypeVar)
+
+
+def _filled_in(cls: type, owner: type, annotation: Any) -> Any:
+    """
+    The annotation of a field of a generic class, with what a subclass has put in for its type variables.
+    """
+    known: dict[Any, Any] = {}
+    for base in cls.__mro__:
+        for alias in getattr(base, "__orig_bases__", ()) if "__orig_bases__" in vars(base) else ():
+            origin = typing.get_origin(alias)
+            parameters = getattr(origin, "__parameters__", ())
+            for variable, arg in zip(parameters, typing.get_args(alias), strict=False):
+                known.setdefault((origin, variable), known.get((base, arg), arg) if _is_variable(arg) else arg)
+    variables = (annotation,) if _is_variable(annotation) else annotation.__parameters__
+    args = tuple(known.get((owner, variable), variable) for variable in variables)
+    if _is_variable(annotation):
+        return args[0]
+    return annotation[args] if args != variables else annotation
 
 
 def class_path(cls: type) -> str:
