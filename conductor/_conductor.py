@@ -72,7 +72,7 @@ class Conductor:
         self._settings: Settings | None = None
         self._selection: Selection | None = None
         self._plan: Plan | None = None
-        self._added: list[tuple[type, str | None]] = []
+        self._added: dict[tuple[type, str | None], None] = {}
         self._patches: dict[type | str, type] = {}
         self._handed_out: dict[str, object] = {}
         self._runner: Runner | None = None
@@ -198,17 +198,16 @@ class Conductor:
         problems = () if is_component_class(cls) else declaration(cls).problems
         if problems:
             raise ResolutionError(f"cannot add '{class_path(cls)}'", problems)
-        if (cls, name) not in self._added:
-            self._added.append((cls, name))
-            self._forget()
         selection = self.selection()
-        name = name or selection.name_class(cls)
-        choice = selection.choice(name)
-        wrong = (*selection.problems, *choice.problems)
+        known = len(selection.problems)
+        given = selection.name_class(cls, name)
+        choice = selection.choice(given)
+        wrong = (*selection.problems[known:], *choice.problems)
         if wrong:
-            self._added.pop()
             self._forget()
             raise ResolutionError(f"cannot add '{class_path(cls)}'", wrong)
+        self._added[cls, name] = None
+        self._plan = None
         winner: Any = load_candidate(choice.chain[0])
         return self._instance(choice.name, winner)
 

@@ -17,6 +17,7 @@ Theory of operation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -36,6 +37,8 @@ GRACE = 1.0
 """
 Seconds that what was cancelled at the very end gets to end.
 """
+
+CANCELLED = "the task that serves was cancelled"
 
 TICK = 1.0
 """
@@ -127,6 +130,11 @@ class Supervisor:
         except SetupError as error:
             setup_error = error
             self._note("set-up failed")
+        except asyncio.CancelledError as error:  # a component may cancel every task that it finds
+            setup_error = error.__cause__ if isinstance(error.__cause__, SetupError) else None
+            self.request_stop(CANCELLED, crashed=True)
+        except ShutdownError:  # asked to stop meanwhile, and that was not clean; the failures tell
+            pass
         if self._is_up:
             self.hooks.call("conductor_ready", plan=self.runner.plan, seconds=time.monotonic() - began)
             task = asyncio.ensure_future(work) if work is not None else None
@@ -172,7 +180,7 @@ class Supervisor:
                 self._keep_handlers()
                 await asyncio.wait(watched, timeout=TICK if self.signals else None, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            self.request_stop("the task that serves was cancelled", crashed=True)
+            self.request_stop(CANCELLED, crashed=True)
         finally:
             asked.cancel()
         if not self._asked.is_set():
@@ -227,10 +235,8 @@ async def end_task(task: asyncio.Future[Any], grace: float) -> None:
         grace: seconds.
     """
     task.cancel()
-    try:
+    with contextlib.suppress(asyncio.CancelledError):
         await asyncio.wait({task}, timeout=grace)
-    except asyncio.CancelledError:
-        pass
 
 
 def _succeeded(task: asyncio.Future[Any]) -> bool:
@@ -238,10 +244,8 @@ def _succeeded(task: asyncio.Future[Any]) -> bool:
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
-    try:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the end has come anyway
         loop.call_soon_threadsafe(function, *args)
-    except RuntimeError:  # the loop is closed: the end has come anyway
-        pass
 
 
 def drive(life: Callable[[], Coroutine[Any, Any, Ending]], *, supervisor: Callable[[], Supervisor | None]) -> Ending:
