@@ -137,7 +137,8 @@ def test_migrations_that_are_not_there_fail_clearly(tmp_path: Path, migrations: 
     """
 
     async def main() -> None:
-        assert ("no_such_package" if "no_such" in location else "nowhere") in await refusal(database(tmp_path, location))
+        missing = "no_such_package" if "no_such" in location else "nowhere"
+        assert missing in await refusal(database(tmp_path, location))
 
     asyncio.run(main())
 

@@ -23,6 +23,7 @@ from ._tables import metadata
 
 HEALTH_LIMIT = 1.0  # seconds that each part has to say that it is well
 LARGEST_BODY = 64 * 1024
+STATUSES = ("received", "done")
 DIGITS = 10  # of the longest number that a path or a query may hold
 
 
@@ -79,7 +80,10 @@ class OrdersAPI(WebServer):
         query = request.query_params
         limit = _number(query["limit"], "limit") if "limit" in query else None
         after = _number(query.get("after", "0"), "after")
-        return JSONResponse(await self._orders.list(status=query.get("status"), after=after, limit=limit))
+        status = query.get("status")
+        if status not in (None, *STATUSES):
+            raise HTTPException(400, f"'status' must be one of {', '.join(STATUSES)}")
+        return JSONResponse(await self._orders.list(status=status, after=after, limit=limit))
 
     async def _show(self, request: Request) -> Response:
         text = request.path_params["id"]

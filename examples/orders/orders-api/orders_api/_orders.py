@@ -54,7 +54,7 @@ def parse_order(content: object) -> Order:
     """
     if not isinstance(content, dict):
         raise InvalidOrderError({"": "must be an object with 'item' and 'quantity'"})
-    problems = {str(key): "is unknown" for key in content if key not in ("item", "quantity")}
+    problems = {} if content.keys() <= {"item", "quantity"} else {"": "must have no other fields"}
     item = content.get("item")
     if not isinstance(item, str) or not item.strip() or not item.isprintable() or len(item) > LONGEST_ITEM:
         problems["item"] = f"must be a printable text of 1 to {LONGEST_ITEM} characters"

@@ -1,0 +1,175 @@
+"""
+The rules that every implementation of ``db`` keeps, to be run against it.
+
+.. code-block:: python
+
+    @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+    def test_conformance(rule: Rule, tmp_path: Path) -> None:
+        asyncio.run(rule(lambda: MyDatabase(url=...)))
+
+Each rule gets a function that makes a component, anew at each call and for the same database each time.  The rules
+make a table ``conformance`` in it, and drop it in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conductor.testing import running
+
+from ._database import Database
+
+Rule = Callable[[Callable[[], Database]], Coroutine[Any, Any, None]]
+
+TASKS = 8
+ROUNDS = 10
+
+_metadata = MetaData()
+_table = Table("conformance", _metadata, Column("id", Integer, primary_key=True), Column("n", Integer))
+
+
+@contextlib.asynccontextmanager
+async def _counter(make: Callable[[], Database]) -> AsyncIterator[Database]:
+    """
+    A database that is set up, with one row whose ``n`` is 0.
+    """
+    async with running(make()) as db:
+        async with db.begin() as connection:
+            await connection.run_sync(_metadata.drop_all)
+            await connection.run_sync(_metadata.create_all)
+            await connection.execute(insert(_table).values(id=1, n=0))
+        try:
+            yield db
+        finally:
+            async with db.begin() as connection:
+                await connection.run_sync(_metadata.drop_all)
+
+
+async def _read(db: Database) -> int:
+    async with db.begin(read_only=True) as connection:
+        return int((await connection.execute(select(_table.c.n))).scalar_one())
+
+
+async def _add(connection: AsyncConnection, *, pause: asyncio.Event | None = None) -> None:
+    n = (await connection.execute(select(_table.c.n).with_for_update())).scalar_one()
+    await (pause.wait() if pause else asyncio.sleep(0))
+    await connection.execute(update(_table).values(n=n + 1))
+
+
+async def _add_often(db: Database) -> None:
+    for _ in range(ROUNDS):
+        async with db.begin() as connection:
+            await _add(connection)
+
+
+async def committed_is_kept(make: Callable[[], Database]) -> None:
+    """
+    What a transaction did is there for another component, and after the first one was shut down.
+    """
+    async with running(make()) as other, _counter(make) as db:
+        async with db.begin() as connection:
+            await _add(connection)
+        assert await _read(other) == 1, "committed by one component, not seen by another"
+        async with running(make()) as later:
+            assert await _read(later) == 1, "committed by one component, not seen by a later one"
+
+
+async def failed_is_undone(make: Callable[[], Database]) -> None:
+    """
+    A transaction that is left with an exception has changed nothing.
+    """
+    async with _counter(make) as db:
+        with contextlib.suppress(ZeroDivisionError):
+            async with db.begin() as connection:
+                await _add(connection)
+                raise ZeroDivisionError
+        assert await _read(db) == 0, "a transaction that failed has changed something"
+
+
+async def no_update_is_lost(make: Callable[[], Database]) -> None:
+    """
+    Tasks of two components that read a row for update and then write it lose nothing and are never refused.
+    """
+    async with _counter(make) as one, running(make()) as other:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(TASKS):
+                tasks.create_task(_add_often((one, other)[number % 2]))
+        assert await _read(one) == TASKS * ROUNDS, "an update was lost"
+
+
+async def cancelled_is_undone(make: Callable[[], Database]) -> None:
+    """
+    A task that is cancelled inside a transaction changes nothing, and hands nothing of it on.
+    """
+
+    async def half(db: Database, reached: asyncio.Event) -> None:
+        async with db.begin() as connection:
+            await connection.execute(update(_table).values(n=100))
+            reached.set()
+            await asyncio.Event().wait()
+
+    async with _counter(make) as db:
+        for _ in range(ROUNDS):
+            reached = asyncio.Event()
+            task = asyncio.create_task(half(db, reached))
+            await reached.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            async with db.begin() as connection:
+                await _add(connection)
+        assert await _read(db) == ROUNDS, "what a cancelled task did was kept"
+
+
+async def read_only_cannot_write(make: Callable[[], Database]) -> None:
+    """
+    A transaction that was begun with ``read_only=True`` is refused to write.
+    """
+    async with _counter(make) as db:
+        refused = False
+        try:
+            async with db.begin(read_only=True) as connection:
+                await connection.execute(update(_table).values(n=1))
+        except Exception:
+            refused = True
+        assert refused, "a transaction that may only read has written"
+        assert await _read(db) == 0, "a transaction that may only read has changed something"
+
+
+async def sessions_share_the_rules(make: Callable[[], Database]) -> None:
+    """
+    A session commits when told to and not before, and reads what others committed.
+    """
+    async with _counter(make) as db:
+        async with db.session() as session:
+            await session.execute(update(_table).values(n=5))
+        assert await _read(db) == 0, "a session that was not committed has changed something"
+        async with db.session() as session, session.begin():
+            await session.execute(update(_table).values(n=5))
+        async with db.session(read_only=True) as session:
+            assert (await session.execute(select(func.max(_table.c.n)))).scalar_one() == 5, "a commit is not seen"
+
+
+async def healthy_while_set_up(make: Callable[[], Database]) -> None:
+    """
+    A database that was just set up says that it is well, while somebody writes too.
+    """
+    async with _counter(make) as db, db.begin() as connection:
+        await _add(connection)
+        await db.health()
+
+
+RULES: tuple[Rule, ...] = (
+    committed_is_kept,
+    failed_is_undone,
+    no_update_is_lost,
+    cancelled_is_undone,
+    read_only_cannot_write,
+    sessions_share_the_rules,
+    healthy_while_set_up,
+)
