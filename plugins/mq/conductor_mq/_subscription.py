@@ -59,8 +59,10 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.take_no_more()
-        await self._ledger.give_back(error if isinstance(error, Exception) else None)
-        await self._channel.leave()
+        try:
+            await self._ledger.give_back(error if isinstance(error, Exception) else None)
+        finally:
+            await self._channel.leave()
 
     def __aiter__(self) -> Self:
         return self
