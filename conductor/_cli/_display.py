@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -178,9 +179,9 @@ class LiveTree:
         return f"waits for {', '.join(left)}" if left else "pending"
 
     def _summary(self) -> Text:
-        up = sum(state is State.READY for state in self._states.values())
-        verb = "still up" if self._stopping else "ready"
-        return Text(f"{up} of {len(self._states)} {verb}", style="bold")
+        counts = Counter(self._states.values())
+        told = (f"{counts[state]} {state.value.replace('-', ' ')}" for state in State if counts[state])
+        return Text(", ".join(told), style="bold")
 
 
 def _matters(state: State) -> bool:

@@ -129,6 +129,12 @@ _OPTIONS = (
 )
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
+"""
+The option that every command has which reports.
+"""
+
+
 def application_options(*, roots: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """
     Have a command take the options that say which application is meant; it gets an `Application` first.
@@ -166,4 +172,4 @@ def reporting(function: Callable[..., None]) -> Callable[..., None]:
                 write_json({**known, **failure_as_dict(error)})
             raise
 
-    return click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")(call)
+    return json_option(call)

@@ -29,7 +29,7 @@ class OutputError(click.ClickException):
     """
 
 
-def echo(text: str = "", *, to_stderr: bool = False) -> None:
+def echo(text: str = "", *, to_stderr: bool = False, colour: bool | None = None) -> None:
     """
     Write a line.
 
@@ -38,12 +38,13 @@ def echo(text: str = "", *, to_stderr: bool = False) -> None:
     Args:
         text: the line, printable and styled already; styles are taken out where there is no terminal.
         to_stderr: whether it goes to standard error, where nothing that fails counts.
+        colour: whether styles stay; None: as the command that runs in this thread has it.
 
     Raises:
         OutputError: standard output cannot be written to.
     """
     try:
-        click.echo(text, err=to_stderr)
+        click.echo(text, err=to_stderr, color=colour)
     except (OSError, ValueError) as error:  # ValueError: somebody closed the stream
         drop_output(sys.stderr if to_stderr else sys.stdout)
         if not to_stderr and getattr(error, "errno", None) != errno.EPIPE:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -17,13 +18,19 @@ import attrs
 import click
 
 from .._conductor import Conductor
-from .._report import ExitCode
-from ..exceptions import CrashError, RunError, SetupError
+from .._report import ExitCode, Report
+from ..exceptions import ConductorError, CrashError, RunError, SetupError
 from ..hookspecs import hookimpl
+from ..lifecycle import StopRequested
 from ._commands import ExampleCommand
 from ._lines import LEVELS, Confidant, LineFormatter, Tracebacks, logging_to
-from ._options import Application, application_options, reporting
-from ._output import OutputError, echo, write_error
+from ._options import Application, application_options, json_option
+from ._output import OutputError, echo, exit_code_of, failure_as_dict, write_error
+
+FORCED = 128
+"""
+What is added to the number of the signal that forced the end.
+"""
 
 
 @click.command(
@@ -47,7 +54,7 @@ from ._output import OutputError, echo, write_error
 )
 @click.option("--progress/--no-progress", default=None, help="Draw the live tree of states; by default on a terminal.")
 @application_options()
-@reporting
+@json_option
 @click.pass_context
 def command(
     ctx: click.Context, application: Application, *, log_level: str, progress: bool | None, as_json: bool
@@ -63,16 +70,22 @@ def command(
     2 usage or settings; 3 the plan is not valid; 4 set-up failed;
     5 shutdown was not clean; 128 + n forced by a further signal.
     """
-    conductor = application.conductor()
-    deadline = Deadline()
-    with _watching(conductor, level=log_level, progress=progress, ctx=ctx):
-        conductor.hooks.register(deadline)
-        code = _serve(conductor)
-    if ctx.obj is not None:  # the process is ours
-        ctx.obj.served = True
-        ctx.obj.deadline = deadline.at(conductor.settings.stop)
+    failure: ConductorError | None = None
+    conductor, code, deadline = None, 0, Deadline()
+    try:
+        conductor = application.conductor()
+        with _watching(conductor, level=log_level, progress=progress, colour=ctx.color):
+            conductor.hooks.register(deadline)
+            code = _serve(conductor)
+        if ctx.obj is not None:  # the process is ours
+            ctx.obj.served = True
+            ctx.obj.deadline = deadline.at(conductor.settings.stop) if code < FORCED else None
+    except ConductorError as error:
+        failure, code = error, exit_code_of(error)
     if as_json:
-        _write_report(conductor, code)
+        _write_report(conductor.report if conductor else None, code, failure)
+    if failure is not None:
+        raise failure
     ctx.exit(code)
 
 
@@ -112,6 +125,8 @@ def _serve(conductor: Conductor) -> int:
         code = ExitCode.SHUTDOWN
         if isinstance(error, SetupError | CrashError):
             code = ExitCode.SETUP if isinstance(error, SetupError) else ExitCode.CRASHED
+    except StopRequested:  # before there was anything to stop
+        return ExitCode.CLEAN
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     if conductor.report is not None:
@@ -119,13 +134,16 @@ def _serve(conductor: Conductor) -> int:
     return code
 
 
-def _write_report(conductor: Conductor, code: int) -> None:
+def _write_report(report: Report | None, code: int, failure: ConductorError | None) -> None:
     """
     Write the report as one line; that nobody can read it does not change how the application ended.
     """
     told: dict[str, Any] = {"reason": "stopped before set-up", "exit_code": code, "components": [], "failures": []}
-    if conductor.report is not None:
-        told = conductor.report.as_dict()
+    if failure is not None:
+        why = failure_as_dict(failure)
+        told |= {"reason": why["error"], "problems": why["problems"]}
+    elif report is not None:
+        told |= report.as_dict()
     try:
         echo(json.dumps(told, default=str))
     except OutputError as error:
@@ -133,7 +151,7 @@ def _write_report(conductor: Conductor, code: int) -> None:
 
 
 @contextlib.contextmanager
-def _watching(conductor: Conductor, *, level: str, progress: bool | None, ctx: click.Context) -> Iterator[None]:
+def _watching(conductor: Conductor, *, level: str, progress: bool | None, colour: bool | None) -> Iterator[None]:
     """
     Have the log and, on a terminal, the live tree on standard error within the block.
     """
@@ -146,7 +164,7 @@ def _watching(conductor: Conductor, *, level: str, progress: bool | None, ctx: c
         # rich is large and optional, and of use only here
         from ._display import LiveTree, Terminal
 
-        tree = LiveTree(Terminal(stderr=True, force_terminal=True, no_color=ctx.color is False, highlight=False))
+        tree = LiveTree(Terminal(stderr=True, force_terminal=True, no_color=colour is False, highlight=False))
         # Under this name it takes the place of the log lines that would tell the same.
         conductor.hooks.register(tree, name="conductor-log")
         with logging_to(tree.write, formatter=formatter, level=level):
@@ -155,9 +173,6 @@ def _watching(conductor: Conductor, *, level: str, progress: bool | None, ctx: c
             finally:
                 tree.end()
         return
-    with logging_to(_write_line, formatter=formatter, level=level):
+    # Records come from any thread, and only the one of the command knows its context.
+    with logging_to(functools.partial(echo, to_stderr=True, colour=colour), formatter=formatter, level=level):
         yield
-
-
-def _write_line(text: str, /) -> None:
-    echo(text, to_stderr=True)

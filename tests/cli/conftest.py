@@ -1,0 +1,162 @@
+"""
+Fixtures of the tests of the command line: an environment with nothing in it but what a test installs.
+"""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner, Result
+
+import conductor
+from conductor._cli import commands
+from tests.conftest import Site
+
+REQUIRED = ("attrs", "cattrs", "click", "importlib-metadata", "pluggy", "typing-extensions", "zipp")
+FOR_RICH = ("rich", "markdown-it-py", "mdurl", "pygments")
+
+SHOP = """
+    import attrs
+    from conductor import Component, Secret, setting
+
+    class Database(Component):
+        url: str = setting(default="sqlite:///shop.db", help="where the data is")
+        password: Secret[str] = setting(factory=lambda: Secret("hidden"))
+
+    class Queue(Component):
+        size: int = setting(default=10, validator=attrs.validators.ge(1))
+
+    class Cache(Component):
+        pass
+
+    class Shop(Component):
+        db: Database
+        queue: Queue
+        cache: Cache | None
+
+    class Other(Queue):
+        pass
+"""
+SHOP_ENTRIES = {
+    "conductor.components": {"db": "shop_parts:Database", "queue": "shop_parts:Queue", "shop": "shop_parts:Shop"}
+}
+
+
+@attrs.define
+class CommandLine:
+    """
+    The command line in an environment of its own: nothing is installed there but what a test installs.
+
+    Attributes:
+        site: the place to install into.
+        folder: the working directory.
+        packages: where the libraries are that Conductor needs, without their metadata.
+    """
+
+    site: Site
+    folder: Path
+    packages: Path
+
+    def install_shop(self) -> None:
+        """
+        Install `shop`, which needs `db` and `queue`.
+        """
+        self.site.add("acme-shop", version="1.2", entry_points=SHOP_ENTRIES, modules={"shop_parts": SHOP})
+
+    def call(self, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
+        """
+        Run a command within this process.
+        """
+        return CliRunner().invoke(commands, arguments, prog_name="conductor", env=env, catch_exceptions=False)
+
+    def python(self, *arguments: str) -> list[str]:
+        """
+        What starts Python without site packages; with `environ` it finds what is installed here and nothing else.
+        """
+        return [sys.executable, "-S", "-X", "utf8", *arguments]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """
+        The environment variables for a process of its own.
+        """
+        kept = {name: value for name, value in os.environ.items() if not re.match("CONDUCTOR_|PYTHON|NO_COLOR", name)}
+        return {**kept, "PYTHONPATH": os.pathsep.join([str(self.packages), str(self.site.folder)])}
+
+    def process(
+        self, *arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Run `python -m conductor` to its end.
+        """
+        return subprocess.run(
+            self.python("-m", "conductor", *arguments),
+            env={**self.environ, **(env or {})},
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """
+        Begin to run `python -m conductor`.
+        """
+        return subprocess.Popen(
+            self.python("-m", "conductor", *arguments),
+            env={**self.environ, **(env or {})},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """
+    What a process has written to standard error up to the line with a text in it.
+    """
+    assert process.stderr is not None
+    written = ""
+    for line in process.stderr:
+        written += line
+        if text in line:
+            return written
+    raise AssertionError(f"it ended with {process.wait()} and without {text!r}: {written}")
+
+
+def link_packages(folder: Path, distributions: tuple[str, ...]) -> None:
+    """
+    Make the modules of installed distributions importable from a folder, without their metadata.
+    """
+    folder.mkdir(exist_ok=True)
+    for name in distributions:
+        for file in importlib.metadata.files(name) or ():
+            top = file.parts[0]
+            if not top.endswith((".dist-info", "__pycache__")) and top != ".." and not (folder / top).exists():
+                (folder / top).symlink_to(Path(str(file.locate())).parents[len(file.parts) - 1] / top)
+
+
+@pytest.fixture
+def cli(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """
+    The command line in an empty environment.
+    """
+    folder = tmp_path / "work"
+    folder.mkdir()
+    packages = tmp_path / "packages"
+    link_packages(packages, REQUIRED)
+    (packages / "conductor").symlink_to(Path(conductor.__file__).parent)
+    library = [path for path in sys.path if path.startswith(sys.base_prefix) and "site-packages" not in path]
+    monkeypatch.setattr(sys, "path", [*library, str(packages), str(site.folder)])
+    monkeypatch.chdir(folder)
+    for name in [name for name in os.environ if name.startswith("CONDUCTOR_") or name == "NO_COLOR"]:
+        monkeypatch.delenv(name)
+    return CommandLine(site, folder, packages)
