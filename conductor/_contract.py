@@ -4,6 +4,7 @@ Whether one class can stand in for another.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol
@@ -14,6 +15,8 @@ from ._component import Component
 from ._declaration import PHASES, is_abstract
 
 _OWN = frozenset(dir(Component)) | frozenset(PHASES)
+_MACHINERY = frozenset({"__init__", "__new__", "__init_subclass__", "__class_getitem__", "__subclasshook__"})
+_DESCRIPTORS = (property, classmethod, functools.cached_property)
 
 
 def fulfils(cls: type, contract: type) -> bool:
@@ -54,23 +57,35 @@ def _public_names(contract: type) -> set[str]:
     for base in contract.__mro__:
         if base in (object, Component, Generic, Protocol):
             continue
-        members = {name for name, value in vars(base).items() if callable(value) or isinstance(value, property)}
+        members = {name for name, value in vars(base).items() if callable(value) or isinstance(value, _DESCRIPTORS)}
         if getattr(base, "_is_protocol", False):
             members |= set(inspect.get_annotations(base))
-        names |= members
-    return {name for name in names if not name.startswith("_") and name not in _OWN}
+            names |= {name for name in members if _is_asked_for(name, vars(base).get(name))}
+        else:
+            names |= {name for name in members if not name.startswith("_") and name not in _OWN}
+    return names
+
+
+def _is_asked_for(name: str, member: object) -> bool:
+    """
+    Whether a member of a protocol is part of it; ``__call__`` and the like are, what Python adds is not.
+    """
+    if not name.startswith("_"):
+        return True
+    return name.startswith("__") and inspect.isfunction(member) and name not in _MACHINERY
 
 
 def _offers(cls: type, name: str) -> bool:
-    if hasattr(cls, name):
+    if any(name in vars(base) or name in inspect.get_annotations(base) for base in cls.__mro__):
         return True
-    if attrs.has(cls) and any(attribute.name == name for attribute in attrs.fields(cls)):
-        return True
-    return any(name in inspect.get_annotations(base) for base in cls.__mro__)
+    return attrs.has(cls) and any(attribute.name == name for attribute in attrs.fields(cls))
 
 
 def _member(cls: type, name: str) -> Any:
-    return inspect.getattr_static(cls, name, None)
+    """
+    What a class has under a name, as it is; not what its metaclass has.
+    """
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
 
 
 def _incompatible(wanted: Any, offered: Any) -> str | None:
@@ -79,7 +94,8 @@ def _incompatible(wanted: Any, offered: Any) -> str | None:
     """
     if not inspect.isfunction(offered):
         return None if callable(offered) or isinstance(offered, staticmethod | classmethod) else "is not a method"
-    if inspect.iscoroutinefunction(wanted) != inspect.iscoroutinefunction(offered):
+    asynchronous = inspect.iscoroutinefunction(inspect.unwrap(offered))  # a decorator may give back what it awaits
+    if inspect.iscoroutinefunction(wanted) != (asynchronous or inspect.iscoroutinefunction(offered)):
         return "is not a coroutine function" if inspect.iscoroutinefunction(wanted) else "is a coroutine function"
     signature = inspect.signature(offered)
     for args, kwargs in _calls(inspect.signature(wanted)):
@@ -102,9 +118,11 @@ def _calls(signature: inspect.Signature) -> Iterator[tuple[list[str], dict[str, 
             args: list[str] = []
             kwargs: dict[str, str] = {}
             for place, parameter in enumerate(parameters):
-                if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                    continue
-                if parameter.kind is parameter.KEYWORD_ONLY or (
+                if parameter.kind is parameter.VAR_POSITIONAL:
+                    args.extend(() if by_name else ["another"])
+                elif parameter.kind is parameter.VAR_KEYWORD:
+                    kwargs["any_other"] = "another"
+                elif parameter.kind is parameter.KEYWORD_ONLY or (
                     by_name and place and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
                 ):
                     kwargs[parameter.name] = parameter.name
