@@ -212,6 +212,7 @@ class Engine:
             self._after_set_up(call)
 
     async def _call_setup(self, call: Call[Node], node: Node) -> None:
+        call.begun = True
         try:
             self._construct(node)
             await node.instance.setup()

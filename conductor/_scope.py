@@ -201,7 +201,7 @@ class LiveScope:
         """
         if self.task is None or self._order is None or self._order.done():
             return False
-        call.task = self.task
+        call.task, call.begun = self.task, True
         self._order.set_result((call, entered))
         return True
 
@@ -263,6 +263,7 @@ class LiveScope:
 
 
 async def _run_spawned(call: Call[Any], coro: Coroutine[Any, Any, Any]) -> Any:
+    call.begun = True
     try:
         return await coro
     except (SystemExit, KeyboardInterrupt) as error:

@@ -54,6 +54,7 @@ class Call(Generic[Owner]):
         deadline: when these are over, on the clock of the loop.
         task: the task that it runs in.
         error: what it raised.
+        begun: whether its task got to the component's code.
         asked: whether it was cancelled by us.
         strikes: how often it passed a deadline.
         over: whether it has ended or is abandoned.
@@ -70,6 +71,7 @@ class Call(Generic[Owner]):
     deadline: float = math.inf
     task: asyncio.Task[Any] | None = None
     error: BaseException | None = None
+    begun: bool = False
     asked: bool = False
     strikes: int = 0
     over: bool = False
@@ -96,7 +98,7 @@ class Call(Generic[Owner]):
         """
         Whether a stranger cancelled its task before the component's own code had begun.
         """
-        return not self.asked and self.task is not None and self.task.done() and self.task.cancelled()
+        return not self.asked and not self.begun
 
     def cancel(self) -> None:
         """
@@ -111,10 +113,10 @@ class Call(Generic[Owner]):
         """
         Note that the task is done; this is its callback.
         """
-        # A task that was cancelled before its first step never got to where errors are caught.
-        failure = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if not self.over and self.error is None:
-            self.error = failure
+        if not task.cancelled():
+            task.exception()  # has been seen
+        elif not self.begun:  # it was cancelled before it got to where errors are caught
+            self.error = asyncio.CancelledError()
         self.report()
 
     def report(self) -> None:
@@ -130,6 +132,7 @@ async def guard(call: Call[Any]) -> None:
     """
     Await the method that is called, and keep whatever looking it up, calling it and awaiting it raises.
     """
+    call.begun = True
     try:
         await getattr(call.target, call.method)()
     except BaseException as error:

@@ -8,6 +8,7 @@ A `Scenario` says what is in the application and what goes wrong; `play` runs it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import math
 from collections.abc import Iterator, Mapping
@@ -257,7 +258,8 @@ class Actor:
             if fault is Fault.CANCEL_ALL:
                 for task in asyncio.all_tasks():
                     task.cancel()
-                await asyncio.sleep(0)
+                if self._part.pause is not None:
+                    await asyncio.sleep(0)
             if fault is not None:
                 await self._resist(fault, place)
             elif forever:
@@ -423,10 +425,8 @@ def _intervene(story: Story, runner: Runner, caller: asyncio.Task[None], kind: s
 
 
 async def _shut_down_too(runner: Runner) -> None:
-    try:
+    with contextlib.suppress(ShutdownError, asyncio.CancelledError):
         await runner.shutdown()
-    except (ShutdownError, asyncio.CancelledError):
-        pass
 
 
 def judge(story: Story) -> list[str]:
