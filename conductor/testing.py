@@ -17,8 +17,8 @@ from ._component import Scope
 from ._declaration import declaration
 from ._plan import Plan
 from ._runner import Runner
-from ._step import Step
 from ._settings import Limits
+from ._step import Step
 from .exceptions import CrashError
 
 C = TypeVar("C")
