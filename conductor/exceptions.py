@@ -312,7 +312,7 @@ class _Group(ExceptionGroup[Exception], ConductorError):
             first, *rest = str(error).splitlines() or [repr(error)]
             lines.append(f"  - {first}")
             lines.extend(f"    {line}" for line in rest)
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 class ResolutionError(_Group):
