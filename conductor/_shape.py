@@ -35,7 +35,19 @@ from ._component import Secret
 from ._sources import Given, Twice, parts, plain
 from ._text import MASK, dotted, nearest, normalise
 from ._toml import TextError, parse_value, read_text, show
-from ._types import LISTS, TABLES, arms, bare, choices, describe, field_types, is_literal, is_table_class, is_union
+from ._types import (
+    LISTS,
+    TABLES,
+    arms,
+    bare,
+    choices,
+    describe,
+    field_types,
+    fields_of,
+    is_literal,
+    is_table_class,
+    is_union,
+)
 
 LONGEST = 80
 """
@@ -118,6 +130,7 @@ def _as_misfit(error: BaseException, value: Any) -> Misfit:
         path += "".join(f".{dotted([name])}" for name in names)
     if isinstance(error, Misfit):
         error.path = path + error.path
+        error.__notes__ = []  # the tables around it add theirs in turn
         return error
     return Misfit(None, _shown(value), message=first_words(error), path=path, quoted=True)
 
@@ -391,7 +404,7 @@ def _table_class(wanted: Any, converter: cattrs.Converter) -> Hook:
         with contextlib.suppress(NameError):  # cattrs resolves whole annotations only, not the text in list["Node"]
             attrs.resolve_types(cls)
     build = make_dict_structure_fn(wanted, converter, _cattrs_prefer_attrib_converters=True)
-    fields = {field.name: field for field in (attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls))}
+    fields = {field.name: field for field in fields_of(cls)}
     known = field_types(wanted)
     raw = {name for name in known if getattr(fields[name], "converter", None) is not None}
     needed = {name for name in known if _is_needed(fields[name])}

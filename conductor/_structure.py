@@ -414,13 +414,13 @@ class _Place:
 
     def _how_to_set(self, path: str = "") -> str:
         keys = [] if "[" in path else path.split(".")[1:]
-        *tables, name = ["components", self.component, self.field.name, *keys]
-        variable = variable_name(self.component, self.field.name, *keys)
+        names = ["components", self.component, self.field.name, *keys]
+        variable = variable_name(*names[1:])
         if path or is_secret(self.field.type):
-            file = f"write '[{dotted([*tables, name])}] file = …' in conductor.toml"
             also = "" if path else f", or {variable}{_FILE.upper()} to the path of a file"
-            return f"{file}, or set the environment variable {variable}{also}"
-        return f"write '[{dotted(tables)}] {dotted([name])} = …' in conductor.toml, or set the environment variable {variable}"
+            return f"write '[{dotted(names)}] file = …' in conductor.toml, or set {variable} in the environment{also}"
+        written = f"[{dotted(names[:-1])}] {dotted(names[-1:])} = …"
+        return f"write '{written}' in conductor.toml, or set {variable} in the environment"
 
 
 def variable_name(component: str, *names: str) -> str:

@@ -160,12 +160,11 @@ def field_types(wanted: Any) -> Mapping[str, Any]:
     The types of the fields of an attrs class or dataclass, as far as they can be resolved.
     """
     cls = typing.get_origin(wanted) or wanted
-    fields = attrs.fields(cls) if attrs.has(cls) else dataclasses.fields(cls)
     try:
         resolved = typing.get_type_hints(cls, include_extras=True)
     except Exception:  # a name that is nowhere: whoever structures the class will say so
         resolved = {}
-    return {field.name: resolved.get(field.name, field.type) for field in fields if field.init}
+    return {field.name: resolved.get(field.name, field.type) for field in fields_of(cls) if field.init}
 
 
 def describe(wanted: Any) -> str:
