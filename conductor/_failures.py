@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from ._component import Secret
 from ._node import Node
 from ._step import Step
 from ._suspension import suspended
@@ -91,7 +92,7 @@ def find_secrets(steps: tuple[Step, ...]) -> frozenset[str]:
     work: list[object] = [setting.value for step in steps for setting in step.settings if setting.secret]
     while work:
         value = work.pop()
-        if hasattr(value, "get_secret_value"):
+        if isinstance(value, Secret):
             work.append(value.get_secret_value())
         elif isinstance(value, Mapping):
             work.extend(value.values())

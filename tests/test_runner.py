@@ -50,20 +50,36 @@ def failing(kind: type[RunError], *texts: str) -> Iterator[None]:
 PHASES = ("setup", "shutdown", "run")
 
 
-def make_step(name: str, *needs: str, limits: Limits | None = None, **phases: Action) -> Step:
+def make_step(
+    name: str,
+    *needs: str,
+    limits: Limits | None = None,
+    setup: Action | None = None,
+    shutdown: Action | None = None,
+    run: Action | None = None,
+) -> Step:
     """
     A component whose phases are the given functions.
     """
+    given = {"setup": setup, "shutdown": shutdown, "run": run}
+    phases = {phase: act for phase, act in given.items() if act is not None}
     methods = {phase: lambda self, act=act: act() for phase, act in phases.items()}
     return Step(name, type(name, (), methods), needs=needs, phases=frozenset(phases), limits=limits or Limits())
 
 
-def make_logged(log: list[str], name: str, *needs: str, pause: float = 0.0, **phases: Action) -> Step:
+def make_logged(
+    log: list[str],
+    name: str,
+    *needs: str,
+    pause: float = 0.0,
+    setup: Action | None = None,
+    run: Action | None = None,
+) -> Step:
     """
-    A component that notes when its set-up has ended and when its shutdown begins; given phases replace these.
+    A component that notes when its set-up has ended, unless another one is given, and when its shutdown begins.
     """
 
-    async def setup() -> None:
+    async def set_up() -> None:
         await asyncio.sleep(pause)
         log.append(f"+{name}")
 
@@ -71,8 +87,15 @@ def make_logged(log: list[str], name: str, *needs: str, pause: float = 0.0, **ph
         log.append(f"-{name}")
         await asyncio.sleep(pause)
 
-    actions: dict[str, Action] = {"setup": setup, "shutdown": shutdown, **phases}
-    return make_step(name, *needs, **actions)
+    return make_step(name, *needs, setup=setup or set_up, shutdown=shutdown, run=run)
+
+
+def make_step_with(name: str, *phases: str, act: Action) -> Step:
+    """
+    A component that does the same in several phases, without needs.
+    """
+    given = {phase: act if phase in phases else None for phase in PHASES}
+    return make_step(name, setup=given["setup"], shutdown=given["shutdown"], run=given["run"])
 
 
 async def fail() -> None:
@@ -207,7 +230,7 @@ def test_a_chain_of_ten_thousand_does_not_recurse(phases: Sequence[str]) -> None
 
     async def nothing() -> None: ...
 
-    first = make_step("c0", **dict.fromkeys(phases, nothing))
+    first = make_step_with("c0", *phases, act=nothing)
     rest = (Step(f"c{n}", first.cls, needs=(f"c{n - 1}",), phases=first.phases) for n in range(1, 10_000))
     runner = live(first, *rest)
     assert set(runner.states.values()) == {State.DOWN}
@@ -250,7 +273,7 @@ def test_no_exception_leaves_the_loop(kind: type[BaseException], phase: str) -> 
         raise kind
 
     async def main() -> None:
-        runner = Runner(Plan((make_step("a", **{phase: act}),)))
+        runner = Runner(Plan((make_step_with("a", phase, act=act),)))
         with contextlib.suppress(SetupError, ShutdownError):
             await runner.setup()
             await asyncio.sleep(1)
@@ -773,8 +796,9 @@ def test_context_variables_stay_with_each_call() -> None:
             seen.append(variable.get())
             variable.set("spoilt")
 
-    phases: dict[str, Action] = dict.fromkeys(PHASES, spoil)
-    live(make_step("a", **phases), Step("b", Spoils, needs=("a",)), make_step("c", "b", **phases))
+    first = make_step("a", setup=spoil, shutdown=spoil, run=spoil)
+    last = make_step("c", "b", setup=spoil, shutdown=spoil, run=spoil)
+    live(first, Step("b", Spoils, needs=("a",)), last)
     assert set(seen) == {"clean"}
     assert variable.get() == "clean"
 

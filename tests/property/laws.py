@@ -181,7 +181,7 @@ def _make_part(random: Random, index: int, hostile: bool) -> Part:
     return Part(
         tuple(sorted(random.sample(range(index), random.randint(0, min(index, 4))))),
         frozenset(phases),
-        random.choice((None, 0.0, 0.0, 0.1, 1.0)),
+        random.choice((None, 0.0, 0.0, 0.1, 0.5)),
         faults,
         registers,
         Limits(setup=random.choice((30.0, 4.0)), shutdown=random.choice((10.0, 3.0))),
@@ -202,7 +202,7 @@ class Actor:
         self._entries = 0
         self._note("began", "init")
         fault = self._part.faults.get("init")
-        if fault in RAISED:
+        if fault is not None and fault in RAISED:
             raise self._blame(RAISED[fault](), "init")
         self._note("ended", "init")
 
@@ -253,7 +253,7 @@ class Actor:
         try:
             if self._part.pause is not None:
                 await asyncio.sleep(self._part.pause)
-            if fault in RAISED:
+            if fault is not None and fault in RAISED:
                 raise self._blame(RAISED[fault](), place)
             if fault is Fault.CANCEL_ALL:
                 for task in asyncio.all_tasks():
