@@ -154,6 +154,13 @@ def _all_types(wanted: Any, seen: set[int]) -> Iterator[Any]:
         yield from _all_types(each, seen)
 
 
+def fields_of(cls: Any) -> tuple[Any, ...]:
+    """
+    The fields of an attrs class or dataclass.
+    """
+    return tuple(attrs.fields(cls)) if attrs.has(cls) else dataclasses.fields(cls)
+
+
 @functools.cache
 def field_types(wanted: Any) -> Mapping[str, Any]:
     """
