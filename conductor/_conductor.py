@@ -9,7 +9,7 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -261,7 +261,7 @@ class Conductor:
         if self._runner is not None:
             raise UsageError(f"cannot {verb} while the application is up\nhint: call {verb}() before set-up")
 
-    def _instance(self, name: str, cls: type) -> Any:
+    def _instance(self, name: str, cls: Any) -> Any:
         found = self._handed_out.get(name)
         if type(found) is not cls:
             found = self._handed_out[name] = cls.__new__(cls)
@@ -399,12 +399,15 @@ class Conductor:
         supervisor: Supervisor | None = None
         signals = Signals()
 
+        def on_crash(error: ComponentError) -> None:
+            if supervisor is not None:
+                supervisor.on_crash(error)
+
         def life() -> Coroutine[Any, Any, Ending]:
             nonlocal supervisor
-            runner = self._make_runner(lambda error: made.on_crash(error))
-            made = supervisor = Supervisor(runner, self.hooks, signals, runner.plan.stop)
-            self._runner = runner
-            return made.live(work)
+            self._runner = self._make_runner(on_crash)
+            supervisor = Supervisor(self._runner, self.hooks, signals, self._runner.plan.stop)
+            return supervisor.live(work)
 
         with signals:
             try:
@@ -422,7 +425,7 @@ class Conductor:
                 self._tell_report(runner, ending)
             return ending
 
-    def _make_runner(self, on_crash: Any) -> Runner:
+    def _make_runner(self, on_crash: Callable[[ComponentError], None]) -> Runner:
         plan = self.plan()
         if logger.isEnabledFor(logging.INFO) and not self.hooks.is_registered("conductor-log"):
             self.hooks.register(TransitionLog(), name="conductor-log")

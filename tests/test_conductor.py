@@ -115,7 +115,7 @@ def serve(script: str, *, number: int = signal.SIGINT, after: str) -> tuple[list
         return lines, process.wait(timeout=60)
 
 
-def test_the_seed_runs_word_for_word():
+def test_the_seed_runs_word_for_word() -> None:
     """
     The example that the project grew from runs as it stands: up in order, down in reverse, Ctrl-C is no failure.
     """
@@ -129,7 +129,7 @@ def test_the_seed_runs_word_for_word():
     assert lines[9:] == ["served"]
 
 
-def test_the_seed_can_be_patched():
+def test_the_seed_can_be_patched() -> None:
     """
     A patch is injected instead of what it replaces, which is not built.
     """
@@ -206,7 +206,7 @@ def _no_events() -> None:
     events.clear()
 
 
-def test_sets_up_and_shuts_down_in_a_block():
+def test_sets_up_and_shuts_down_in_a_block() -> None:
     """
     Inside the block everything is up, after it everything is down again, in reverse.
     """
@@ -223,7 +223,7 @@ def test_sets_up_and_shuts_down_in_a_block():
     asyncio.run(main())
 
 
-def test_can_be_set_up_again():
+def test_can_be_set_up_again() -> None:
     """
     The same conductor has as many lives as one likes, with the same instances, each time as new.
     """
@@ -244,7 +244,7 @@ def test_can_be_set_up_again():
     asyncio.run(main())
 
 
-def test_one_patch_for_two_is_one_instance():
+def test_one_patch_for_two_is_one_instance() -> None:
     """
     A class that takes the place of two is built once.
     """
@@ -255,23 +255,25 @@ def test_one_patch_for_two_is_one_instance():
         conductor.patch(Queue, FakeQueue)
         api = conductor.add(WebAPI)
         async with conductor:
-            assert api.db is api.queue
-            assert conductor[Database] is conductor[Queue] is conductor[FakeQueue]
+            injected: list[object] = [api.db, api.queue]
+            found: list[object] = [conductor[Database], conductor[Queue]]
+            assert all(each is conductor[FakeQueue] for each in (*injected, *found))
         assert events.count("FakeQueue up") == events.count("FakeQueue down") == 1
 
     asyncio.run(main())
 
 
-def test_add_returns_the_effective_instance():
+def test_add_returns_the_effective_instance() -> None:
     """
     What is added may be patched; then the patch is what one gets.
     """
     conductor = Conductor()
     conductor.patch(Queue, FakeQueue)
-    assert type(conductor.add(Queue)) is FakeQueue
+    added: object = conductor.add(Queue)
+    assert type(added) is FakeQueue
 
 
-def test_patch_after_handing_out_is_refused():
+def test_patch_after_handing_out_is_refused() -> None:
     """
     Once an instance is out, its class cannot be patched any more.
     """
@@ -281,7 +283,7 @@ def test_patch_after_handing_out_is_refused():
         conductor.patch(Queue, FakeQueue)
 
 
-def test_add_refuses_what_is_no_component():
+def test_add_refuses_what_is_no_component() -> None:
     """
     A plain class is refused at once, with what to do.
     """
@@ -294,7 +296,7 @@ def test_add_refuses_what_is_no_component():
     assert "derive it from conductor.Component" in str(caught.value)
 
 
-def test_run_returns_what_the_work_returns():
+def test_run_returns_what_the_work_returns() -> None:
     """
     ``run`` awaits something while the application is up, and gives what it gave.
     """
@@ -312,7 +314,7 @@ def test_run_returns_what_the_work_returns():
     assert conductor.report.exit_code == 0
 
 
-def test_run_raises_what_the_work_raises():
+def test_run_raises_what_the_work_raises() -> None:
     """
     An error of the work comes out as it is, after everything is down.
     """
@@ -327,7 +329,7 @@ def test_run_raises_what_the_work_raises():
     assert "Database down" in events
 
 
-def test_run_inside_a_running_loop_is_refused():
+def test_run_inside_a_running_loop_is_refused() -> None:
     """
     A loop within a loop is refused, and nothing is left behind.
     """
@@ -339,7 +341,7 @@ def test_run_inside_a_running_loop_is_refused():
     asyncio.run(main())
 
 
-def test_a_failed_setup_undoes_what_was_up():
+def test_a_failed_setup_undoes_what_was_up() -> None:
     """
     When set-up fails, what was up is shut down again, and the error says who failed.
     """
@@ -359,7 +361,7 @@ def test_a_failed_setup_undoes_what_was_up():
     asyncio.run(main())
 
 
-def test_an_invalid_plan_constructs_nothing():
+def test_an_invalid_plan_constructs_nothing() -> None:
     """
     All problems of the plan come at once, before anything is built.
     """
@@ -377,7 +379,7 @@ def test_an_invalid_plan_constructs_nothing():
     assert events == []
 
 
-def test_a_crash_ends_the_block():
+def test_a_crash_ends_the_block() -> None:
     """
     When a component crashes, the block it is used in is cancelled, everything is shut down, and the crash comes out.
     """
@@ -404,7 +406,7 @@ def test_a_crash_ends_the_block():
     asyncio.run(main())
 
 
-def test_a_crash_ends_run():
+def test_a_crash_ends_run() -> None:
     """
     When a component crashes, the work is cancelled, and the crash comes out of ``run``.
     """
@@ -430,7 +432,7 @@ def test_a_crash_ends_run():
     assert cancelled == [True]
 
 
-def test_a_shutdown_that_fails_is_told():
+def test_a_shutdown_that_fails_is_told() -> None:
     """
     When shutdown fails, the others are shut down all the same, and the error comes out.
     """
@@ -455,7 +457,7 @@ def test_a_shutdown_that_fails_is_told():
     asyncio.run(main())
 
 
-def test_hooks_are_told_in_order():
+def test_hooks_are_told_in_order() -> None:
     """
     A listener hears of the plan, of each move, of readiness, of the stop, and gets the report.
     """
@@ -501,7 +503,7 @@ def test_hooks_are_told_in_order():
     ]
 
 
-def test_failures_are_told_to_hooks():
+def test_failures_are_told_to_hooks() -> None:
     """
     A listener hears of each failure once.
     """
@@ -521,7 +523,7 @@ def test_failures_are_told_to_hooks():
     assert "no luck" in told[0]
 
 
-def test_installed_finds_what_is_installed(site: Site):
+def test_installed_finds_what_is_installed(site: Site) -> None:
     """
     What is installed makes the application, with no code that names it.
     """
@@ -548,7 +550,7 @@ def test_installed_finds_what_is_installed(site: Site):
     conductor.run(work())
 
 
-def test_hooks_of_installed_distributions_are_used(site: Site):
+def test_hooks_of_installed_distributions_are_used(site: Site) -> None:
     """
     A distribution contributes listeners; one that does not import is left out and the application goes on.
     """
@@ -566,7 +568,7 @@ def test_hooks_of_installed_distributions_are_used(site: Site):
     assert importlib.import_module("listening_ear").told == [2]
 
 
-def test_import_failures_are_problems_of_the_plan(site: Site):
+def test_import_failures_are_problems_of_the_plan(site: Site) -> None:
     """
     A component that does not import makes the plan invalid, whatever the import raises.
     """
@@ -581,7 +583,7 @@ def test_import_failures_are_problems_of_the_plan(site: Site):
     assert problem.distribution == "bad 1.0"
 
 
-def test_lookup_names_the_nearest():
+def test_lookup_names_the_nearest() -> None:
     """
     A name that is not there is an error with the nearest one.
     """
@@ -591,7 +593,7 @@ def test_lookup_names_the_nearest():
         conductor["Databse"]
 
 
-def test_foreign_attrs_classes_are_components():
+def test_foreign_attrs_classes_are_components() -> None:
     """
     An attrs class of somebody who does not know Conductor works as a component.
     """
@@ -610,7 +612,7 @@ def test_foreign_attrs_classes_are_components():
     asyncio.run(main())
 
 
-def test_a_cycle_is_drawn():
+def test_a_cycle_is_drawn() -> None:
     """
     Components that need each other are refused, with the fields that say so.
     """
@@ -636,7 +638,7 @@ def test_a_cycle_is_drawn():
     assert "Left --right--> Right --left--> Left" in done.stdout
 
 
-def test_works_in_another_thread(tmp_path: Path):
+def test_works_in_another_thread(tmp_path: Path) -> None:
     """
     Outside the main thread an application runs as well; it just hears no signals.
     """

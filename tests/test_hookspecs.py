@@ -41,7 +41,7 @@ class Raising:
         raise SystemExit("from a hook")
 
 
-def test_a_registered_plugin_is_told():
+def test_a_registered_plugin_is_told() -> None:
     """
     A plugin's hook is called with what it asks for.
     """
@@ -51,7 +51,7 @@ def test_a_registered_plugin_is_told():
     assert listener.told == ["because"]
 
 
-def test_an_unregistered_plugin_is_not_told():
+def test_an_unregistered_plugin_is_not_told() -> None:
     """
     After it is unregistered, a plugin hears nothing.
     """
@@ -62,7 +62,7 @@ def test_an_unregistered_plugin_is_not_told():
     assert listener.told == []
 
 
-def test_listeners_are_known():
+def test_listeners_are_known() -> None:
     """
     It can be asked whether anybody listens, so that nothing is done for nobody.
     """
@@ -73,7 +73,7 @@ def test_listeners_are_known():
     assert not hooks.has_listener("conductor_ready")
 
 
-def test_a_hook_that_raises_keeps_nobody_from_being_told(caplog: pytest.LogCaptureFixture):
+def test_a_hook_that_raises_keeps_nobody_from_being_told(caplog: pytest.LogCaptureFixture) -> None:
     """
     Whatever a hook raises is logged with the plugin's name, and the others are told all the same.
     """
@@ -87,7 +87,7 @@ def test_a_hook_that_raises_keeps_nobody_from_being_told(caplog: pytest.LogCaptu
     assert "the-raising-one" in caplog.text
 
 
-def test_a_hook_that_does_not_exist_is_refused():
+def test_a_hook_that_does_not_exist_is_refused() -> None:
     """
     A misspelt hook is an error, and the plugin is not registered by half.
     """
@@ -103,7 +103,7 @@ def test_a_hook_that_does_not_exist_is_refused():
         hooks.register(plugin)
 
 
-def test_a_hook_with_an_unknown_argument_is_refused():
+def test_a_hook_with_an_unknown_argument_is_refused() -> None:
     """
     A hook that asks for what there is not is an error.
     """
@@ -116,15 +116,15 @@ def test_a_hook_with_an_unknown_argument_is_refused():
         Hooks().register(Curious())
 
 
-def test_order_is_that_of_pluggy():
+def test_order_is_that_of_pluggy() -> None:
     """
     Who was registered last is told first, and who asks to be told first or last is.
     """
     told = []
 
-    def listener(name: str, **wish: bool) -> object:
+    def listener(name: str, *, tryfirst: bool = False, trylast: bool = False) -> object:
         class Noting:
-            @hookimpl(**wish)
+            @hookimpl(tryfirst=tryfirst, trylast=trylast)
             def conductor_stopping(self) -> None:
                 told.append(name)
 

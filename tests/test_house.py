@@ -99,14 +99,14 @@ def imports(path: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, list[str]
             yield node, inner or [source]
 
 
-def test_every_module_has_its_place():
+def test_every_module_has_its_place() -> None:
     """
     The order names every module of the core and no other.
     """
     assert {name for name, _ in modules()} == set(ORDER)
 
 
-def test_arrows_point_down():
+def test_arrows_point_down() -> None:
     """
     A module imports only from those before it, and nobody imports the face.
     """
@@ -122,7 +122,7 @@ def test_arrows_point_down():
     assert not wrong
 
 
-def test_one_door_for_each_dependency():
+def test_one_door_for_each_dependency() -> None:
     """
     A dependency is imported only where its door is.
     """
@@ -136,7 +136,7 @@ def test_one_door_for_each_dependency():
     assert not wrong
 
 
-def test_imports_stand_at_the_top():
+def test_imports_stand_at_the_top() -> None:
     """
     Nobody imports inside a function, but for a heavy library in the command line, and nobody under TYPE_CHECKING.
     """
@@ -165,7 +165,7 @@ def public_modules() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", list(public_modules()))
-def test_public_names_say_what_they_give(name: str):
+def test_public_names_say_what_they_give(name: str) -> None:
     """
     Every public class and function has a docstring with the version that it came in, every method a docstring.
     """
@@ -187,7 +187,7 @@ def test_public_names_say_what_they_give(name: str):
                     assert inspect.getdoc(function), f"{name}.{attribute}.{method} has no docstring"
 
 
-def test_the_face_is_what_is_promised():
+def test_the_face_is_what_is_promised() -> None:
     """
     The public face is exactly this.
     """
@@ -204,7 +204,7 @@ def test_the_face_is_what_is_promised():
         assert getattr(conductor, name)
 
 
-def test_every_error_is_one_of_ours():
+def test_every_error_is_one_of_ours() -> None:
     """
     Every error derives from ConductorError and stands in the tree at the top of its module.
     """
@@ -219,7 +219,7 @@ def test_every_error_is_one_of_ours():
         assert error.__name__.startswith("_") or error.__name__ in (exceptions.__doc__ or "")
 
 
-def test_every_hook_has_a_test():
+def test_every_hook_has_a_test() -> None:
     """
     Every hook is spoken of in a test.
     """
@@ -229,7 +229,7 @@ def test_every_hook_has_a_test():
     assert [name for name in hooks if name not in tests] == []
 
 
-def test_the_face_is_light():
+def test_the_face_is_light() -> None:
     """
     ``import conductor`` pulls in neither the command line's libraries nor any plugin.
     """
@@ -239,7 +239,7 @@ def test_the_face_is_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_versions_go_in_lockstep():
+def test_versions_go_in_lockstep() -> None:
     """
     All distributions have the same version, and need exactly that version of each other.
     """
@@ -257,7 +257,7 @@ def test_versions_go_in_lockstep():
     assert len(versions) == 1
 
 
-def test_wheels_carry_their_types():
+def test_wheels_carry_their_types() -> None:
     """
     Every package of ours ships ``py.typed``.
     """

@@ -9,14 +9,14 @@ import pytest
 from conductor.lifecycle import TRANSITIONS, State, check_move
 
 
-def test_every_state_stands_in_the_table():
+def test_every_state_stands_in_the_table() -> None:
     """
     The table says of each state what may follow.
     """
     assert set(TRANSITIONS) == set(State)
 
 
-def test_every_state_is_reached_from_pending():
+def test_every_state_is_reached_from_pending() -> None:
     """
     No state is out of reach, and every way ends.
     """
@@ -28,7 +28,7 @@ def test_every_state_is_reached_from_pending():
     assert reached == set(State)
 
 
-def test_no_way_leads_in_a_circle():
+def test_no_way_leads_in_a_circle() -> None:
     """
     Within one life no component comes to the same state twice.
     """
@@ -41,14 +41,14 @@ def test_no_way_leads_in_a_circle():
     walk(State.PENDING, ())
 
 
-def test_final_states_are_those_that_nothing_follows():
+def test_final_states_are_those_that_nothing_follows() -> None:
     """
     A component is finished when it is down, skipped, failed or abandoned.
     """
     assert {state for state in State if state.final} == {State.DOWN, State.SKIPPED, State.FAILED, State.ABANDONED}
 
 
-def test_a_move_that_is_not_in_the_table_is_a_bug():
+def test_a_move_that_is_not_in_the_table_is_a_bug() -> None:
     """
     A move that the table does not allow is refused.
     """

@@ -30,7 +30,7 @@ def make() -> Report:
     )
 
 
-def test_tells_of_each_component_in_the_order_of_setup():
+def test_tells_of_each_component_in_the_order_of_setup() -> None:
     """
     Each component has its state, its distribution and how long it took.
     """
@@ -41,14 +41,14 @@ def test_tells_of_each_component_in_the_order_of_setup():
     assert (late.state, late.setup_seconds, late.errors) == (State.SKIPPED, None, ())
 
 
-def test_failures_stand_with_their_component():
+def test_failures_stand_with_their_component() -> None:
     """
     A failure is told where it belongs.
     """
     assert "no luck" in make().outcomes[1].errors[0]
 
 
-def test_prints_well():
+def test_prints_well() -> None:
     """
     Its text begins with how it ended, and cannot steer a terminal.
     """
@@ -59,7 +59,7 @@ def test_prints_well():
     assert "no luck" in lines[-1]
 
 
-def test_can_be_written_as_json():
+def test_can_be_written_as_json() -> None:
     """
     It is made of plain values when asked.
     """

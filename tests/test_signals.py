@@ -24,7 +24,7 @@ def send(number: int) -> None:
     subprocess.run(["kill", f"-{int(number)}", str(os.getpid())], check=True)
 
 
-def test_counts_requests():
+def test_counts_requests() -> None:
     """
     Each signal counts as one request, and the listener is told how many there were.
     """
@@ -37,7 +37,7 @@ def test_counts_requests():
     assert signals.first == "SIGTERM"
 
 
-def test_handlers_are_restored():
+def test_handlers_are_restored() -> None:
     """
     Afterwards the handlers are the ones from before.
     """
@@ -47,7 +47,7 @@ def test_handlers_are_restored():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_request_interrupts_an_import():
+def test_request_interrupts_an_import() -> None:
     """
     A request that comes while components are imported is raised where the import is.
     """
@@ -56,7 +56,7 @@ def test_request_interrupts_an_import():
     assert signals.received == [signal.SIGTERM]
 
 
-def test_request_before_imports_is_kept():
+def test_request_before_imports_is_kept() -> None:
     """
     A request that came before the imports began keeps them from beginning.
     """
@@ -66,7 +66,7 @@ def test_request_before_imports_is_kept():
             pytest.fail("the imports began")
 
 
-def test_signal_that_is_raised_again_does_not_count():
+def test_signal_that_is_raised_again_does_not_count() -> None:
     """
     A server that caught a signal and raises it again for others has not made a second request.
     """
@@ -76,7 +76,7 @@ def test_signal_that_is_raised_again_does_not_count():
     assert len(signals.received) == 1
 
 
-def test_first_signal_counts_whoever_raises_it():
+def test_first_signal_counts_whoever_raises_it() -> None:
     """
     A program may ask itself to stop.
     """
@@ -85,7 +85,7 @@ def test_first_signal_counts_whoever_raises_it():
     assert len(signals.received) == 1
 
 
-def test_replaced_handler_is_put_back_and_named():
+def test_replaced_handler_is_put_back_and_named() -> None:
     """
     A handler that somebody put over ours is named, and ours is there again.
     """
@@ -99,7 +99,7 @@ def test_replaced_handler_is_put_back_and_named():
         assert signals.put_back() == ()
 
 
-def test_hangup_that_is_ignored_stays_ignored():
+def test_hangup_that_is_ignored_stays_ignored() -> None:
     """
     Under ``nohup`` a hang-up is no request.
     """
@@ -113,7 +113,7 @@ def test_hangup_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_other_threads_install_nothing():
+def test_other_threads_install_nothing() -> None:
     """
     Outside the main thread there is nothing to install, and nothing fails.
     """
@@ -139,7 +139,7 @@ def run_script(source: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_third_request_leaves_at_once():
+def test_third_request_leaves_at_once() -> None:
     """
     The third signal ends the process with 128 + n, whatever it is doing.
     """
@@ -157,7 +157,7 @@ def test_third_request_leaves_at_once():
     assert "still here" not in done.stdout
 
 
-def test_timed_exit_ends_a_process_that_holds_the_interpreter_lock():
+def test_timed_exit_ends_a_process_that_holds_the_interpreter_lock() -> None:
     """
     A stop that takes longer than its limit is ended from outside the interpreter, which says where each thread was.
     """
@@ -174,7 +174,7 @@ def test_timed_exit_ends_a_process_that_holds_the_interpreter_lock():
     assert "most recent call first" in done.stderr
 
 
-def test_forked_child_does_what_it_does_by_default():
+def test_forked_child_does_what_it_does_by_default() -> None:
     """
     A signal to a forked child ends the child, and is no request to the application.
     """

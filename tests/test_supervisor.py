@@ -69,7 +69,7 @@ def when_ready(function: Callable[[], object]) -> object:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_an_orderly_stop(number: int):
+def test_a_signal_is_an_orderly_stop(number: int) -> None:
     """
     The first signal shuts everything down, and that is no failure.
     """
@@ -81,7 +81,7 @@ def test_a_signal_is_an_orderly_stop(number: int):
     assert (conductor.report.exit_code, conductor.report.reason) == (0, f"received {signal.Signals(number).name}")
 
 
-def test_a_signal_ends_the_work():
+def test_a_signal_ends_the_work() -> None:
     """
     A signal during ``run`` cancels the work and ends the program with exit code 0.
     """
@@ -97,7 +97,7 @@ def test_a_signal_ends_the_work():
     assert events == ["up", "down"]
 
 
-def test_a_signal_during_setup_undoes_it():
+def test_a_signal_during_setup_undoes_it() -> None:
     """
     A signal during set-up takes the path of a failure, but is an orderly stop.
     """
@@ -116,7 +116,7 @@ def test_a_signal_during_setup_undoes_it():
     assert conductor.report.exit_code == 0
 
 
-def test_a_second_signal_forces_the_end():
+def test_a_second_signal_forces_the_end() -> None:
     """
     A second signal gives what is left one second in all; the exit code tells of the signal.
     """
@@ -135,7 +135,7 @@ def test_a_second_signal_forces_the_end():
     assert conductor.report.exit_code == 128 + signal.SIGINT
 
 
-def test_a_replaced_handler_is_noticed():
+def test_a_replaced_handler_is_noticed() -> None:
     """
     A component that puts its own signal handler over ours is told of, and the signal still reaches us.
     """
@@ -160,7 +160,7 @@ def test_a_replaced_handler_is_noticed():
     assert events == ["up", "down"]
 
 
-def test_a_crash_is_told_with_its_cause():
+def test_a_crash_is_told_with_its_cause() -> None:
     """
     A component that crashes while running stops the application in order, with exit code 1.
     """
@@ -181,7 +181,7 @@ def test_a_crash_is_told_with_its_cause():
     assert conductor.report.exit_code == 1
 
 
-def test_a_run_that_ends_is_fine():
+def test_a_run_that_ends_is_fine() -> None:
     """
     A component whose ``run`` comes to its end stays up.
     """
@@ -202,7 +202,7 @@ def test_a_run_that_ends_is_fine():
     assert events == ["up", "ran", "down"]
 
 
-def test_a_component_may_stop_the_loop():
+def test_a_component_may_stop_the_loop() -> None:
     """
     ``loop.stop()`` from a component ends nothing: the application is carried to its end.
     """
@@ -224,7 +224,7 @@ def test_a_component_may_stop_the_loop():
     assert events == ["up", "down"]
 
 
-def test_a_component_may_cancel_every_task():
+def test_a_component_may_cancel_every_task() -> None:
     """
     A component that cancels every task that it finds ends the application, but in order, and not with exit code 0.
     """
@@ -245,7 +245,7 @@ def test_a_component_may_cancel_every_task():
     assert conductor.report.exit_code == 1
 
 
-def test_a_task_that_nobody_owns_may_raise_system_exit():
+def test_a_task_that_nobody_owns_may_raise_system_exit() -> None:
     """
     ``SystemExit`` from a task that a component made by itself stops the application in order, with exit code 1.
     """
@@ -266,7 +266,7 @@ def test_a_task_that_nobody_owns_may_raise_system_exit():
     assert events == ["up", "down"]
 
 
-def test_a_failed_setup_is_told():
+def test_a_failed_setup_is_told() -> None:
     """
     A failed set-up comes out of ``serve``, after everything is down again.
     """
@@ -286,7 +286,7 @@ def test_a_failed_setup_is_told():
     assert conductor.report.exit_code == 4
 
 
-def test_no_task_or_thread_is_left():
+def test_no_task_or_thread_is_left() -> None:
     """
     Afterwards there are no more threads than before, tasks that nobody owns are ended, and the loop is closed.
     """
@@ -314,7 +314,7 @@ def run_script(source: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_busy_executor_is_told_and_does_not_hold_the_stop():
+def test_a_busy_executor_is_told_and_does_not_hold_the_stop() -> None:
     """
     A thread of the default executor that does not end is named, and the stop is not clean.
     """
@@ -341,7 +341,7 @@ def test_a_busy_executor_is_told_and_does_not_hold_the_stop():
     assert done.stdout.rstrip().endswith(" 5")
 
 
-def test_two_applications_share_nothing():
+def test_two_applications_share_nothing() -> None:
     """
     Two conductors in one process, and one within the loop of another, do not know of each other.
     """

@@ -45,7 +45,7 @@ class Recorder(Component):
         self.events.append("shutdown")
 
 
-def test_a_component_built_by_hand_is_brought_up_and_down():
+def test_a_component_built_by_hand_is_brought_up_and_down() -> None:
     """
     In the block it is up; afterwards it is shut down and what it registered is undone, newest first.
     """
@@ -62,7 +62,7 @@ def test_a_component_built_by_hand_is_brought_up_and_down():
     asyncio.run(main())
 
 
-def test_a_failed_setup_is_undone():
+def test_a_failed_setup_is_undone() -> None:
     """
     When set-up fails, there is no shutdown, but what was registered is undone.
     """
@@ -78,7 +78,7 @@ def test_a_failed_setup_is_undone():
     asyncio.run(main())
 
 
-def test_a_crash_comes_out():
+def test_a_crash_comes_out() -> None:
     """
     A component that crashes in the block fails the test, even if the test did not look.
     """
@@ -101,7 +101,7 @@ def test_a_crash_comes_out():
     asyncio.run(main())
 
 
-def test_a_shutdown_that_fails_comes_out():
+def test_a_shutdown_that_fails_comes_out() -> None:
     """
     An error of shutdown fails the test.
     """
@@ -118,7 +118,7 @@ def test_a_shutdown_that_fails_comes_out():
     asyncio.run(main())
 
 
-def test_limits_can_be_set():
+def test_limits_can_be_set() -> None:
     """
     A component that hangs is ended at its limit, and the error says where it stood.
     """
@@ -138,7 +138,7 @@ def test_limits_can_be_set():
     asyncio.run(main())
 
 
-def test_the_logger_is_named_after_the_component():
+def test_the_logger_is_named_after_the_component() -> None:
     """
     Its log lines go to a logger of its own.
     """
