@@ -248,6 +248,18 @@ class Discovery:
         """
         return tuple(sorted((found.published for found in self._installed), key=_by_distribution))
 
+    def requirements_of(self, origin: Origin) -> tuple[str, ...]:
+        """
+        What a distribution requires, as it says in METADATA; nothing if that cannot be read.
+        """
+        for found in self._installed:
+            if _encodable(found.location) == origin.location:
+                try:
+                    return tuple(found.requires or ())
+                except Exception:  # METADATA may be any text, and the e-mail parser does not say what it raises
+                    return ()
+        return ()
+
 
 def is_valid_name(name: str) -> bool:
     """

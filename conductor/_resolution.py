@@ -29,6 +29,7 @@ from ._contract import fulfils, unmet
 from ._declaration import Declaration, Field, Kind, class_path, declaration, is_abstract, is_component_class
 from ._discovery import Discovery, normalise
 from ._graph import sort_graph
+from ._requirements import unmet_requirements
 from ._selection import (
     Candidate,
     Choice,
@@ -56,6 +57,7 @@ from .exceptions import (
     Problem,
     SettingError,
     UnknownSettingError,
+    VersionError,
     raise_problems,
 )
 from .lifecycle import StopRequested
@@ -97,6 +99,7 @@ def resolve(discovery: Discovery, settings: Settings, *, request: Request | None
     steps = tuple(resolver.make_steps())
     warnings = tuple(resolver.find_oddities())
     resolver.problems.extend(find_cycles(steps))
+    resolver.problems.extend(find_wrong_versions(discovery, steps))
     raise_problems("the plan is not valid", resolver.problems_found())
     choices = {node.name: node.choice for node in resolver.nodes()}
     choices |= {name: resolver.selection.choice(name) for node in resolver.nodes() for name in node.aliases}
@@ -112,6 +115,24 @@ def find_cycles(steps: Iterable[Step]) -> Iterator[CycleError]:
         pairs = zip(cycle, (*cycle[1:], cycle[0]), strict=True)
         drawn = tuple((name, _field_between(by_name[name], needed)) for name, needed in pairs)
         yield CycleError(cycle=drawn, hint="make one of these fields optional, or take what both need into a third one")
+
+
+def find_wrong_versions(discovery: Discovery, steps: Iterable[Step]) -> Iterator[VersionError]:
+    """
+    One error for each distribution that takes part in a version that another one which does so does not accept.
+    """
+    taking_part = {entry.origin for entry in discovery.entries}
+    among = {normalise(origin.distribution): origin for origin in taking_part}
+    origins = {step.origin: step.name for step in reversed(tuple(steps)) if step.origin is not None}
+    for wrong in unmet_requirements(discovery, sorted(origins, key=lambda origin: origins[origin]), among=among):
+        if wrong.found is not None:
+            yield VersionError(
+                component=origins[wrong.origin],
+                distribution=distribution_of(wrong.origin),
+                required=wrong.required,
+                found=wrong.found.version,
+                hint=f"pip install '{wrong.required}', or another version of '{wrong.origin.distribution}'",
+            )
 
 
 def _field_between(step: Step, needed: str) -> str:

@@ -18,6 +18,7 @@ Every error that Conductor raises.
     │   ├── MissingDependencyError  nothing provides what a field needs
     │   ├── AmbiguousDependencyError  several provide what a field needs
     │   ├── CycleError              components that need each other
+    │   ├── VersionError            a distribution in a version that another one does not accept
     │   ├── SettingError            a setting with a wrong value, or a missing one
     │   └── UnknownSettingError     a setting that nobody declares
     ├── ResolutionError             all problems of a plan, as one exception group
@@ -252,6 +253,25 @@ class CycleError(Problem):
     def sentence(self) -> str:
         drawn = " ".join(f"{name} --{field}-->" for name, field in self.cycle)
         return f"these components need each other: {drawn} {self.cycle[0][0]}"
+
+
+@attrs.define(eq=False, slots=False, kw_only=True)
+class VersionError(Problem):
+    """
+    A distribution that takes part in a version that another one does not accept.
+
+    Attributes:
+        required: the requirement, as the distribution states it.
+        found: the version that is installed.
+
+    .. versionadded:: 0.1
+    """
+
+    required: str
+    found: str
+
+    def sentence(self) -> str:
+        return f"it requires '{self.required}', and version {self.found} is installed"
 
 
 @attrs.define(eq=False, slots=False, kw_only=True)

@@ -36,6 +36,7 @@ ORDER = (
     "_settings",
     "_structure",
     "_discovery",
+    "_requirements",
     "_selection",
     "_step",
     "_resolution",
@@ -45,6 +46,7 @@ ORDER = (
     "_log",
     "_suspension",
     "_watch",
+    "_budget",
     "_scope",
     "_node",
     "_failures",
@@ -62,6 +64,7 @@ Each module imports only from those before it.
 
 DOORS = {
     "importlib_metadata": {"_discovery"},
+    "packaging": {"_requirements"},
     "cattrs": {"_structure", "_shape"},
     "pluggy": {"hookspecs", "_conductor"},
     "pytest": {"testing"},
