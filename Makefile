@@ -1,5 +1,8 @@
 # The commands of this checkout.  Both build their own environment in .venv and are quick the second time.
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3 python,$(shell command -v $(name) 2>/dev/null)))
+# The first of these that is there, works and is new enough; PYTHON=… chooses another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done)
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -38,7 +41,7 @@ clean:  ## remove what the others made
 	find . -name '*.egg-info' -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Conductor needs Python 3.11 or newer; say: make PYTHON=python3.11")'
+	@test -n "$(PYTHON)" || { echo "Conductor needs Python 3.11 or newer with venv; say: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
