@@ -203,7 +203,7 @@ def test_part_of_a_group_is_of_the_same_kind(kind: Any) -> None:
     matching, rest = group.split(LoadError)
     assert (type(matching), type(rest), matching.message) == (kind, kind, "it is wrong")
     assert [str(error) for error in rest.exceptions] == ["two"]
-    caught = []
+    caught: list[type] = []
     try:
         raise group
     except* LoadError as part:
