@@ -23,9 +23,9 @@ from ._checks import (
     find_damage,
 )
 from ._commands import ExampleCommand, installed_version
+from ._foreign import find_foreign, find_unmet
 from ._options import Application, application_options, reporting
 from ._output import echo, styled, write_json, write_note
-from ._requirements import find_foreign, find_unmet
 
 
 @click.command(

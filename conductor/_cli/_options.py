@@ -51,6 +51,8 @@ class Application:
         The conductor of it; nothing is read yet but, if more is to be excluded, the settings.
         """
         assigned = [f"{dotted(('overrides', name))}={wish}" for name, wish in self.overrides]
+        if self.roots:  # like this they have a source
+            assigned.append(f"roots={json.dumps(self.roots)}")
         if self.exclude:
             excluded = dict.fromkeys((*self._installed([]).settings.exclude, *self.exclude))
             assigned.append(f"exclude={json.dumps(list(excluded))}")
@@ -58,7 +60,6 @@ class Application:
 
     def _installed(self, assigned: list[str]) -> Conductor:
         return Conductor.installed(
-            *self.roots,
             settings_file=self.config,
             profile=self.profile,
             assignments=(*self.assignments, *assigned),

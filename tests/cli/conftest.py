@@ -2,12 +2,14 @@
 Fixtures of the tests of the command line: an environment with nothing in it but what a test installs.
 """
 
+import configparser
+import contextlib
 import importlib.metadata
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -17,9 +19,6 @@ from click.testing import CliRunner, Result
 import conductor
 from conductor._cli import commands
 from tests.conftest import Site
-
-REQUIRED = ("attrs", "cattrs", "click", "importlib-metadata", "pluggy", "typing-extensions", "zipp")
-FOR_RICH = ("rich", "markdown-it-py", "mdurl", "pygments")
 
 SHOP = """
     import attrs
@@ -129,19 +128,42 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
         written += line
         if text in line:
             return written
-    raise AssertionError(f"it ended with {process.wait()} and without {text!r}: {written}")
+    raise AssertionError(f"it ended with {finish(process)} and without {text!r}: {written}")
 
 
-def link_packages(folder: Path, distributions: tuple[str, ...]) -> None:
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     """
-    Make the modules of installed distributions importable from a folder, without their metadata.
+    Wait for a process to end.
+
+    Returns:
+        What it wrote to standard output, and to standard error after what has been read.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:  # `communicate` would lose what has been read ahead
+        return process.stdout.read(), process.stderr.read()
+
+
+def link_packages(folder: Path, requirements: Iterable[str]) -> None:
+    """
+    Make the modules of what is required, directly or not, importable from a folder, without their metadata.
     """
     folder.mkdir(exist_ok=True)
-    for name in distributions:
-        for file in importlib.metadata.files(name) or ():
-            top = file.parts[0]
-            if not top.endswith((".dist-info", "__pycache__")) and top != ".." and not (folder / top).exists():
-                (folder / top).symlink_to(Path(str(file.locate())).parents[len(file.parts) - 1] / top)
+    left, seen = list(requirements), set[str]()
+    while left:
+        name = re.split(r"[^A-Za-z0-9._-]", left.pop())[0]
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # only for other versions of Python
+            wanted = importlib.metadata.requires(name) or ()
+            left += [text for text in wanted if "extra ==" not in text and text not in seen]
+            seen.update(wanted)
+            _link_modules(folder, importlib.metadata.files(name) or ())
+
+
+def _link_modules(folder: Path, files: Iterable[importlib.metadata.PackagePath]) -> None:
+    for file in files:
+        top = file.parts[0]
+        if not top.endswith((".dist-info", "__pycache__", ".pth")) and top != ".." and not (folder / top).exists():
+            (folder / top).symlink_to(Path(str(file.locate())).parents[len(file.parts) - 1] / top)
 
 
 @pytest.fixture
@@ -152,7 +174,9 @@ def cli(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandL
     folder = tmp_path / "work"
     folder.mkdir()
     packages = tmp_path / "packages"
-    link_packages(packages, REQUIRED)
+    setup = configparser.ConfigParser()
+    setup.read(Path(conductor.__file__).parent.parent / "setup.cfg")
+    link_packages(packages, setup["options"]["install_requires"].strip().splitlines())
     (packages / "conductor").symlink_to(Path(conductor.__file__).parent)
     library = [path for path in sys.path if path.startswith(sys.base_prefix) and "site-packages" not in path]
     monkeypatch.setattr(sys, "path", [*library, str(packages), str(site.folder)])

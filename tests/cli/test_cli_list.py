@@ -17,7 +17,8 @@ def listed(cli: CommandLine, *arguments: str) -> dict[tuple[str, str, str], Any]
     result = cli.call("list", "--json", *arguments)
     assert result.exit_code == 0
     return {
-        (one["name"], one["kind"], one["origin"]["distribution"]): one for one in json.loads(result.stdout)["components"]
+        (one["name"], one["kind"], one["origin"]["distribution"]): one
+        for one in json.loads(result.stdout)["components"]
     }
 
 

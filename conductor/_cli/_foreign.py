@@ -1,7 +1,5 @@
 """
 Whether distributions that belong to Conductor have what they require, and the package `conductor` to themselves.
-
-Requirements are judged as far as that is certain without a library for it: plain numbers as versions, no markers.
 """
 
 from __future__ import annotations
@@ -13,18 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .._discovery import Discovery, Origin, normalise
+from .._requirements import unmet_requirements
 from .._selection import distribution_of
 from .._toml import TextError, read_text
 from ._checks import Finding
 
 OURS = "conductor-core"
 
-_REQUIREMENT = re.compile(
-    r"^Requires-Dist:[ \t]*([A-Za-z0-9][A-Za-z0-9._-]*)[ \t]*(?:\[[^]\n]*\])?[ \t]*\(?([^;()\n]*)\)?[ \t]*(;.*)?$",
-    re.MULTILINE,
-)
-_SPECIFIER = re.compile(r"\s*(==|!=|>=|<=|~=|>|<)\s*v?(\d+(?:\.\d+)*)\s*")
-_RELEASE = re.compile(r"v?\d+(?:\.\d+)*")
 _OUR_FILES = re.compile(r'^"?conductor(?:/|\.py,)', re.MULTILINE)
 
 
@@ -66,56 +59,12 @@ def find_unmet(discovery: Discovery) -> Iterator[Finding]:
     installed = {normalise(origin.distribution): origin for origin in discovery.distributions}
     concerned = {normalise(entry.origin.distribution) for entry in discovery.entries}
     concerned |= {name for name in installed if name == OURS or name.startswith("conductor-")}
-    for name in sorted(concerned & installed.keys()):
-        origin = installed[name]
-        headers = (_read(origin, "METADATA") or _read(origin, "PKG-INFO")).partition("\n\n")[0]
-        for required, specifiers, marker in _REQUIREMENT.findall(headers):
-            found = installed.get(normalise(required))
-            if marker or (found is not None and _is_met(found.version, specifiers)):
-                continue
-            there = f"'{found.version}' is installed" if found is not None else "it is not installed"
-            message = (
-                f"distribution '{distribution_of(origin)}' requires '{f'{required} {specifiers}'.strip()}', and {there}"
-            )
-            yield Finding(
-                "version", message, f"install '{required}{specifiers.strip()}', or another '{origin.distribution}'"
-            )
-
-
-def _is_met(version: str, specifiers: str) -> bool:
-    """
-    Whether a version is not certainly a wrong one.
-    """
-    if not _RELEASE.fullmatch(version):
-        return True
-    for specifier in specifiers.split(","):
-        match = _SPECIFIER.fullmatch(specifier)
-        if match is not None and not _fits(_release(version), match[1], _release(match[2])):
-            return False
-    return True
-
-
-def _fits(version: list[int], sign: str, wanted: list[int]) -> bool:
-    length = max(len(version), len(wanted))
-    left, right = (numbers + [0] * (length - len(numbers)) for numbers in (version, wanted))
-    match sign:
-        case "==":
-            return left == right
-        case "!=":
-            return left != right
-        case ">=":
-            return left >= right
-        case "<=":
-            return left <= right
-        case ">":
-            return left > right
-        case "<":
-            return left < right
-    return left >= right and left[: len(wanted) - 1] == wanted[:-1]
-
-
-def _release(version: str) -> list[int]:
-    return [int(number[:9]) for number in version.removeprefix("v").split(".")]
+    origins = [installed[name] for name in sorted(concerned & installed.keys())]
+    for unmet in unmet_requirements(discovery, origins, among=installed):
+        there = f"'{unmet.found.version}' is installed" if unmet.found is not None else "it is not installed"
+        message = f"distribution '{distribution_of(unmet.origin)}' requires '{unmet.required}', and {there}"
+        hint = f"install '{unmet.required}', or another version of '{unmet.origin.distribution}'"
+        yield Finding("version", message, hint)
 
 
 def _read(origin: Origin, name: str) -> str:
