@@ -198,7 +198,7 @@ class Resolver:
     _creatable: list[tuple[Node, Field]] = attrs.field(factory=list, init=False)
     _last: list[tuple[Node, Field]] = attrs.field(factory=list, init=False)
     _collecting: list[tuple[Node, Field]] = attrs.field(factory=list, init=False)
-    _abstract: dict[type, list[Node]] = attrs.field(factory=dict, init=False)
+    _idle: list[str] = attrs.field(factory=list, init=False)
 
     @property
     def settings(self) -> Settings:
@@ -636,7 +636,8 @@ class Resolver:
         family = [node, *(other for other in self._nodes.values() if other.depth and other.choice is node.choice)]
         fields = [field for member in family for field in member.settings]
         known = [field.name for field in fields]
-        self.problems.extend(unknown_settings(node.name, table.values, fields, distribution=node.distribution))
+        values = dict(self._without_idle(node, table.values, known))
+        self.problems.extend(unknown_settings(node.name, values, fields, distribution=node.distribution))
         bindable = [field.name for field in node.declares.fields if field.name not in known]
         for name in table.bind:
             if name not in bindable:
@@ -649,6 +650,29 @@ class Resolver:
                         message=f"bind names '{name}', which is not a dependency of '{node.name}'",
                         hint=f"did you mean '{near}'?" if near else f"it has {enumerate_names(bindable) or 'none'}",
                     )
+                )
+
+    def _without_idle(self, node: Node, values: Mapping[str, Given], known: list[str]) -> Iterator[tuple[str, Given]]:
+        """
+        What is given for a component, but for settings that only those have whose place it took.
+
+        So an override can be installed and removed with the settings left as they are.  Whoever was replaced is
+        asked only if it is imported already, for it is not on this account.
+        """
+        replaced: dict[str, str] = {}
+        for candidate in node.choice.chain[1:]:
+            cls = candidate.cls or imported_class(candidate.target)
+            if cls is not None:
+                for field in declaration(cls).fields:
+                    replaced.setdefault(normalise(field.name), candidate.target)
+        mine = set(map(normalise, known))
+        for key, given in values.items():
+            if normalise(key) in mine or normalise(key) not in replaced:
+                yield key, given
+            else:
+                self._idle.append(
+                    f"setting '{key}' of '{node.name}' from {given.source} has no effect: it is one of "
+                    f"'{replaced[normalise(key)]}', whose place '{node.candidate.target}' takes"
                 )
 
     # -- what is strange ---------------------------------------------------------------------------------
@@ -670,6 +694,7 @@ class Resolver:
         self._check_tables()
 
     def _inert(self) -> Iterator[str]:
+        yield from self._idle
         for name in self.selection.override_only():
             yield f"override '{name}' has no effect: no component of that name is installed"
         reached = {c.cls for node in self.nodes() for c in node.choice.chain if c.layer is Layer.PATCH}

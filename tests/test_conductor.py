@@ -657,3 +657,28 @@ def test_works_in_another_thread(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     assert results == ["fine"]
+
+
+def test_settings_of_what_was_replaced_are_left_alone() -> None:
+    """
+    A setting that only the replaced class has is told of, but does not keep its replacement from being used.
+    """
+
+    class OnDisk(Component):
+        path: str = "here"
+
+    class InMemory(Component):
+        size: int = 3
+
+    config = {"components": {"OnDisk": {"path": "there", "size": 5}}}
+    conductor = Conductor(config)
+    conductor.patch(OnDisk, InMemory)
+    conductor.add(OnDisk)
+    (warning,) = conductor.plan().warnings
+    assert "setting 'path' of 'OnDisk'" in warning
+    assert "has no effect" in warning
+    strict = Conductor({**config, "strict": True})
+    strict.patch(OnDisk, InMemory)
+    strict.add(OnDisk)
+    with pytest.raises(ResolutionError):
+        strict.plan()
