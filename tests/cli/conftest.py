@@ -56,11 +56,13 @@ class CommandLine:
         site: the place to install into.
         folder: the working directory.
         packages: where the libraries are that Conductor needs, without their metadata.
+        rich: where rich is, which it can do without.
     """
 
     site: Site
     folder: Path
     packages: Path
+    rich: Path
 
     def install_shop(self) -> None:
         """
@@ -87,6 +89,14 @@ class CommandLine:
         """
         kept = {name: value for name, value in os.environ.items() if not re.match("CONDUCTOR_|PYTHON|NO_COLOR", name)}
         return {**kept, "PYTHONPATH": os.pathsep.join([str(self.packages), str(self.site.folder)])}
+
+    @property
+    def environ_with_rich(self) -> dict[str, str]:
+        """
+        The environment variables for a process that finds rich as well, and a terminal that can show colours.
+        """
+        path = os.pathsep.join([self.environ["PYTHONPATH"], str(self.rich)])
+        return {**self.environ, "PYTHONPATH": path, "TERM": "xterm-256color"}
 
     def process(
         self, *arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None
@@ -177,10 +187,12 @@ def cli(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandL
     setup = configparser.ConfigParser()
     setup.read(Path(conductor.__file__).parent.parent / "setup.cfg")
     link_packages(packages, setup["options"]["install_requires"].strip().splitlines())
+    rich = tmp_path / "rich"
+    link_packages(rich, ["rich"])
     (packages / "conductor").symlink_to(Path(conductor.__file__).parent)
     library = [path for path in sys.path if path.startswith(sys.base_prefix) and "site-packages" not in path]
     monkeypatch.setattr(sys, "path", [*library, str(packages), str(site.folder)])
     monkeypatch.chdir(folder)
     for name in [name for name in os.environ if name.startswith("CONDUCTOR_") or name == "NO_COLOR"]:
         monkeypatch.delenv(name)
-    return CommandLine(site, folder, packages)
+    return CommandLine(site, folder, packages, rich)
