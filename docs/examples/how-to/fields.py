@@ -20,9 +20,9 @@ class Clock(Component): ...
 
 
 class WebAPI(Component):
-    routers: list[Router]  # all of that kind that are in the plan, by name
+    routers: list[Router]  # all of that kind, by name
     by_name: dict[str, Router]  # the same, with their names
-    cache: Cache | None  # used if it is in the plan, else None
+    cache: Cache | None  # used if it is there, else None
     clock: Clock = dependency(fallback=Clock)  # this class if nothing provides it
 
     async def setup(self) -> None:
