@@ -633,7 +633,9 @@ class Resolver:
     def _check_table(self, node: Node, table: ComponentSettings) -> None:
         if node.depth:
             return
-        family = [node, *(other for other in self._nodes.values() if other.depth and other.choice is node.choice)]
+        family = [node]
+        while wrapped := self._nodes.get(normalise(f"{family[-1].name}.wrapped")):
+            family.append(wrapped)
         fields = [field for member in family for field in member.settings]
         known = [field.name for field in fields]
         values = dict(self._without_idle(node, table.values, known))
