@@ -36,17 +36,17 @@ import contextvars
 import enum
 import heapq
 import logging
-import math
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
+from ._budget import Budget
 from ._failures import Failures
 from ._node import Build, Node, gather_values, make_nodes
 from ._plan import Plan
 from ._scope import Deferred, Entered, LiveScope
-from ._watch import GRACE, Call, Watch, guard
+from ._watch import Call, Watch, guard
 from .exceptions import ComponentError
 from .lifecycle import State, Transition, check_move
 
@@ -96,8 +96,7 @@ class Engine:
     failed_before: int = attrs.field(default=0, init=False)
     _left: int = attrs.field(init=False)
     _queue: list[int] = attrs.field(factory=list, init=False)
-    _budget: float = attrs.field(init=False)
-    _late: float = attrs.field(default=math.inf, init=False)
+    _budget: Budget = attrs.field(init=False)
     _end: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _context: contextvars.Context = attrs.field(init=False)
     _loop: asyncio.AbstractEventLoop = attrs.field(init=False)
@@ -108,7 +107,7 @@ class Engine:
         self.nodes = tuple(self.by_name.values())
         self.failures = Failures(self.plan.steps)
         self._left = len(self.nodes)
-        self._budget = self.plan.stop
+        self._budget = Budget(self.plan.stop)
 
     # What can be asked of it
 
@@ -131,20 +130,21 @@ class Engine:
             if self.stage is not Stage.NEW:
                 self._soon(self._begin_stop)
 
-    def set_budget(self, limit: float) -> None:
+    def set_budget(self, limit: float, *, longer: bool = False) -> None:
         """
-        Let the whole stop take so many seconds from its beginning, or from now if that ends it sooner.
+        Let the whole stop take so many seconds from its beginning, or from now, if that ends it sooner.
+
+        Args:
+            limit: how many.
+            longer: whether it may also end later; not once a stop was requested.
         """
         if self.stage is not Stage.STOPPING:
-            self._budget = min(self._budget, limit) if self.asked else limit
-            return
-        end = self._loop.time() + limit
-        if end < self._watch.end:
-            self._budget = limit
-            self._set_end(end)
+            self._budget.seconds = limit if longer and not self.asked else min(self._budget.seconds, limit)
+        elif self._budget.shorten(limit, self._loop.time()):
+            self._set_end()
             for node in self.nodes:
-                if node.call is not None and node.call.deadline > self._late:
-                    self._watch.set_limit(node.call, limit, self._late)
+                if node.call is not None and node.call.deadline > self._budget.late:
+                    self._watch.set_limit(node.call, limit, self._budget.late)
 
     def time(self) -> float:
         """
@@ -272,7 +272,8 @@ class Engine:
         self.failed_before = len(self.failures.found)
         self.stage, self._left, self.asked = Stage.STOPPING, len(self.nodes), True
         now = self._loop.time()
-        self._set_end(now + self._budget)
+        self._budget.begin(now)
+        self._set_end()
         self._queue.clear()
         for node in reversed(self.nodes):
             if node.state is State.PENDING:
@@ -286,12 +287,11 @@ class Engine:
                 heapq.heappush(self._queue, -node.index)
         self._soon(self._pump)
 
-    def _set_end(self, end: float) -> None:
+    def _set_end(self) -> None:
         if self._end is not None:
             self._end.cancel()
-        self._end = self._loop.call_at(end, self._give_up, context=self._context)
-        self._watch.end = end
-        self._late = end - min(GRACE, self._budget / 4)
+        self._watch.end = self._budget.end
+        self._end = self._loop.call_at(self._budget.end, self._give_up, context=self._context)
 
     def _take_turn(self, node: Node, state: State) -> None:
         now = node.shutdown_began = self._loop.time()
@@ -332,14 +332,7 @@ class Engine:
         self._limit_stage(node, call)
 
     def _limit_stage(self, node: Node, call: Call[Node]) -> None:
-        now = self._loop.time()
-        deadline = max(node.until, now + GRACE)
-        if now >= self._late:
-            self._watch.set_limit(call, self._budget, now + max(0.0, self._watch.end - now) / 2)
-        elif deadline > self._late:
-            self._watch.set_limit(call, self._budget, self._late)
-        else:
-            self._watch.set_limit(call, node.step.limits.shutdown, deadline)
+        self._watch.set_limit(call, *self._budget.allot(node.step.limits.shutdown, node.until, self._loop.time()))
 
     def _stage_ended(self, call: Call[Node]) -> None:
         if call.was_prevented:  # nothing has been called yet, and it must be, once
@@ -387,11 +380,12 @@ class Engine:
         self._finish()
 
     def _desert(self, node: Node) -> None:
-        if node.call is not None:
-            self.failures.add_abandoned(node.call)
-        left = [call for call in self._calls(node) if call is not node.call]
+        at_work = node.call if node.call is not None and node.call.begun else None
+        if at_work is not None:
+            self.failures.add_abandoned(at_work)
+        left = [call for call in self._calls(node) if call is not at_work]
         if left or node.owes_shutdown or not (node.scope is None or node.scope.empty):
-            self.failures.add_not_shut_down(node, self._budget)
+            self.failures.add_not_shut_down(node, self._budget.seconds)
         for call in self._calls(node):
             self._watch.desert(call)
         if node.state in (State.READY, State.SETTING_UP):

@@ -148,7 +148,7 @@ class Runner:
         """
         engine = self._engine
         if limit is not None:
-            engine.set_budget(limit)
+            engine.set_budget(limit, longer=True)
         engine.request_stop()
         if engine.stage is Stage.NEW:
             engine.begin()

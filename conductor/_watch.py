@@ -27,10 +27,18 @@ import attrs
 
 GRACE = 1.0
 """
-Seconds between the cancellation of a call and the next one; a tenth of it is left after the last one.
+Seconds between the cancellation of a call and the next one.
 """
 
 LAST = 0.1
+"""
+The part of that grace which is left after the last cancellation.
+"""
+
+MOMENT = 0.001
+"""
+Seconds for a call that had no chance to begin before its limit passed.
+"""
 
 Owner = TypeVar("Owner")
 
@@ -244,14 +252,18 @@ class Watch(Generic[Owner]):
         if self._timer is not None:  # the loop may come up to one tick of its clock too early
             now = max(now, self._timer.when())
             self._timer = None
-        while self._heap and self._heap[0][0] <= now:
+        # From the end on, which may come with the first of these, the owner gives everything up.
+        while self._heap and self._heap[0][0] <= now < self.end:
             deadline, _, call = heapq.heappop(self._heap)
             if not call.over and call.deadline == deadline:
                 self._strike(call, now)
-        if self._heap and self._timer is None:
+        if self._heap and self._timer is None and now < self.end:
             self._arm(self._heap[0][0])
 
     def _strike(self, call: Call[Owner], now: float) -> None:
+        if not (call.begun or call.asked):  # somebody else has used up its time: let it begin at least
+            self.set_limit(call, call.limit, now + MOMENT)
+            return
         call.strikes += 1
         if call.strikes == 1:
             self.overdue(call)

@@ -945,3 +945,20 @@ def test_a_second_set_up_is_refused() -> None:
         await runner.shutdown()
 
     run(main())
+
+
+def test_hurry_never_extends_a_stop() -> None:
+    """
+    A plan that gives the stop less than a second keeps that.
+    """
+
+    async def main() -> None:
+        runner = Runner(Plan((make_step("a", shutdown=hang),), stop=0.5))
+        await runner.setup()
+        runner.hurry(1.0)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ShutdownError):
+            await runner.shutdown()
+        assert asyncio.get_running_loop().time() - began <= 0.5
+
+    run(main())

@@ -149,7 +149,7 @@ class Story:
 
 
 def make_scenario(
-    seed: int, *, faults: int = 4, events: int = 3, stops: tuple[float, ...] = (25.0, 25.0, 5.0, 1.5)
+    seed: int, *, faults: int = 4, events: int = 3, stops: tuple[float, ...] = (25.0, 25.0, 5.0, 1.5, 0.0)
 ) -> Scenario:
     """
     A random application of 1 to 40 components, the same for the same seed.
@@ -565,15 +565,27 @@ def _check_own_end(story: Story) -> Iterator[str]:
                 yield f"{place} of c{index} was cut short"
 
 
-def _check_time(story: Story) -> Iterator[str]:
+def _stop_began(story: Story) -> float:
+    """
+    When the stop began at the latest.
+    """
     causes = list(story.stopped_by)
     causes += [e.at for e in story.log if e.own and e.place in ("init", "set-up", "run", "task")]
     for index, part in enumerate(story.scenario.parts):
-        causes += [story.log[n].at + part.limits.setup for n in _events(story, index, "began", "set-up")
-                   if not _completed(story, index)]  # fmt: skip
-    late = story.ended - min(story.hurried, min(causes) + story.scenario.stop)
+        if not _completed(story, index):
+            causes += [story.log[n].at + part.limits.setup for n in _events(story, index, "began", "set-up")]
+    return min(causes)
+
+
+def _check_time(story: Story) -> Iterator[str]:
+    began = _stop_began(story)
+    late = story.moves[-1].at - min(story.hurried, began + story.scenario.stop)
     if late > EPSILON:
         yield f"the stop ended {late:.3f} s too late"
+    for index, part in enumerate(story.scenario.parts):
+        ended = [story.log[n].at for n in _events(story, index, "ended", "set-up")]
+        if "set-up" not in part.faults and any(at > began + EPSILON for at in ended):
+            yield f"the set-up of c{index} went on after the stop had begun"
 
 
 def _check_reported(story: Story) -> Iterator[str]:
