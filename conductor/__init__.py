@@ -4,6 +4,7 @@ Conductor: a declarative plugin system and orchestrator for asynchronous Python 
 This is the public face.  Behind it, each module imports only from those before it:
 
 ====================  =====================================================================
+``_path``             no working directory among the places that modules come from
 ``exceptions``        every error that Conductor raises
 ``lifecycle``         the states of a component, and the moves between them
 ``_component``        what a component is: Component, setting, dependency, Secret
@@ -25,6 +26,7 @@ This is the public face.  Behind it, each module imports only from those before 
 ====================  =====================================================================
 """
 
+from . import _path as _path  # before the others: it says from where they may come
 from ._component import Component, Secret, dependency, setting
 from ._conductor import Conductor
 from .exceptions import ConductorError

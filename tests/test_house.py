@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "conductor"
 
 ORDER = (
+    "_path",
     "_text",
     "exceptions",
     "lifecycle",
