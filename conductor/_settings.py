@@ -7,19 +7,24 @@ here: the values of its settings are kept as they were given, until its class is
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
-from ._sources import Given, SettingsSource, Tree, merge, plain
-from ._text import nearest, normalise
+from ._sources import Given, SettingsSource, Tree, Twice, merge, plain
+from ._text import MASK, is_secret_name, nearest, normalise, shorten
 from ._toml import TextError, parse_value, show
 from .exceptions import Problem, SettingError, UnknownSettingError
 
 STOP = 25.0
 SHOWN = 80
+MOST = 20
+"""
+Unknown keys of one table that are reported one by one.
+"""
 _TOP = ("roots", "exclude", "strict", "autoload", "allow", "deny", "overrides", "components", "limits")
 
 
@@ -157,6 +162,7 @@ def _read_settings(tree: Tree, problems: list[Problem]) -> Settings:
     limits = table.below("limits")
     limits.refuse_unknown(("setup", "shutdown", "stop"))
     seconds = limits.numbers()
+    components = _read_components(table.below("components"))
     return Settings(
         roots=table.names("roots"),
         exclude=table.names("exclude") or (),
@@ -165,10 +171,10 @@ def _read_settings(tree: Tree, problems: list[Problem]) -> Settings:
         allow=table.names("allow"),
         deny=table.names("deny") or (),
         overrides={normalise(key): value for key, value in table.below("overrides").texts().items()},
-        components=_read_components(table.below("components")),
+        components=components,
         limits=Limits(seconds.get("setup", Limits().setup), seconds.get("shutdown", Limits().shutdown)),
         stop=seconds.get("stop", STOP),
-        sources=table.sources,
+        sources={**table.sources, **_component_sources(components)},
         problems=tuple(problems),
     )
 
@@ -182,6 +188,18 @@ def _read_components(tables: _Table) -> dict[str, ComponentSettings]:
         table = tables.below(name, component=name)
         settings = _read_component(name, table)
         found.setdefault(normalise(name), settings)
+    return found
+
+
+def _component_sources(components: Mapping[str, ComponentSettings]) -> dict[str, str]:
+    """
+    Where ``components.NAME.bind`` and its like came from, for the name as written and normalised.
+    """
+    found: dict[str, str] = {}
+    for key, settings in components.items():
+        for name, (place, source) in itertools.product((settings.name, key), settings.sources.items()):
+            found[f"components.{name}.{place}"] = source
+            found.setdefault(f"components.{name}.{place.partition('.')[0]}", source)
     return found
 
 
@@ -239,11 +257,13 @@ class _Table:
         """
         Note a problem for each key that means nothing here.
         """
-        for key, node in self.tree.items():
-            if key not in known:
-                near = nearest(key, known)
-                hint = f"did you mean '{near}'?" if near else f"known here: {', '.join(known)}"
-                self._unknown(key, node, hint)
+        unknown = [key for key in self.tree if key not in known]
+        for key in unknown[:MOST]:
+            near = nearest(key, known)
+            hint = f"did you mean '{near}'?" if near else f"known here: {', '.join(known)}"
+            self._unknown(key, self.tree[key], hint)
+        for key in unknown[MOST : MOST + 1]:
+            self._unknown(key, self.tree[key], f"there are {len(unknown) - MOST} more like this")
 
     def refuse_nameless(self, key: str) -> None:
         """
@@ -253,7 +273,7 @@ class _Table:
 
     def _unknown(self, key: str, node: Given | Tree, hint: str) -> None:
         problem = UnknownSettingError(
-            component=self.component, setting=self._dotted(key), source=_first_source(node), hint=hint
+            component=self.component, setting=shorten(self._dotted(key)), source=_first_source(node), hint=hint
         )
         self.problems.append(problem)
 
@@ -313,15 +333,15 @@ class _Table:
         return value
 
     def _refuse(self, key: str, given: Given, expected: str) -> None:
-        self.problems.append(
-            SettingError(
-                component=self.component,
-                setting=self._dotted(key),
-                source=given.source,
-                given=show(plain(given), longest=SHOWN),
-                expected=expected,
-            )
-        )
+        setting = self._dotted(key)
+        problem = SettingError(component=self.component, setting=setting, source=given.source)
+        if isinstance(given.value, Twice):
+            problem.message = f"setting '{setting}' from {given.source} is set twice"
+            problem.hint = "keep one of the two"
+        else:
+            problem.given = MASK if is_secret_name(key) else show(plain(given), longest=SHOWN)
+            problem.expected = expected
+        self.problems.append(problem)
 
     def _dotted(self, key: str) -> str:
         return ".".join((*self.path, key))

@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self, TypeAlias, Union
 
 import attrs
 
-from ._text import dotted, enumerate_names, nearest, normalise
+from ._text import dotted, enumerate_names, nearest, normalise, shorten
 from ._toml import TextError, parse_value, read_toml
 from .exceptions import SettingsFileError, UsageError
 
@@ -198,10 +198,7 @@ class EnvironSource:
                 given = attrs.evolve(given, value=Twice(), source=_both(found[same], given), text=False)
             found[same] = given
             paths.setdefault(same, path)
-        tree: Tree = {}
-        for same, given in found.items():
-            tree = merge(tree, _branch(paths[same], given))
-        return tree
+        return _merge_all([_branch(paths[same], given) for same, given in found.items()])
 
 
 @attrs.frozen
@@ -335,6 +332,16 @@ def merge(lower: Tree, upper: Tree) -> Tree:
     return merged
 
 
+def _merge_all(trees: Sequence[Tree]) -> Tree:
+    """
+    All trees in one, by halves: one after another would copy what is there already for each of thousands.
+    """
+    if len(trees) < 2:
+        return trees[0] if trees else {}
+    half = len(trees) // 2
+    return merge(_merge_all(trees[:half]), _merge_all(trees[half:]))
+
+
 def _lay_over(old: Given | Tree, new: Given | Tree) -> Given | Tree:
     if isinstance(old, Given) and isinstance(new, Given):
         return _merge_values(old, new)
@@ -352,11 +359,12 @@ def _merge_values(old: Given, new: Given) -> Given:
     merged, upper = parts(old), parts(new)
     if merged is None or upper is None:
         return new
+    spellings = {normalise(str(key)): key for key in merged} if new.folded else {}
     for key, child in upper.items():
         if key not in merged and child.folded:
-            key = next((known for known in merged if normalise(str(known)) == normalise(str(key))), key)
+            key = spellings.get(normalise(str(key)), key)
         merged[key] = _merge_values(merged[key], child) if key in merged else child
-    return Given(merged, _both(old, new), trusted=old.trusted and new.trusted)
+    return Given(merged, _both(old, new), trusted=old.trusted and new.trusted, folded=old.folded and new.folded)
 
 
 def _both(old: Given, new: Given) -> str:
@@ -412,4 +420,4 @@ def _below(source: str, key: str) -> str:
     """
     The place of an entry in the table that is at a place.
     """
-    return f"{source}{' ' if source.endswith(':') else '.'}{dotted([key])}"
+    return f"{source}{' ' if source.endswith(':') else '.'}{dotted([shorten(key)])}"

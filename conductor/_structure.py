@@ -19,10 +19,10 @@ from typing import Any
 import attrs
 
 from ._declaration import Field
-from ._settings import SettingValue
+from ._settings import MOST, SettingValue
 from ._shape import LONGEST, Misfit, first_words, secret_text, structure, untrusted
 from ._sources import PREFIX, Given, Twice, plain
-from ._text import MASK, dotted, is_secret_name, nearest, normalise, redact
+from ._text import MASK, dotted, is_secret_name, nearest, normalise, redact, shorten
 from ._toml import show
 from ._types import describe, holds_secret, is_secret, type_text
 from .exceptions import SettingError, UnknownSettingError
@@ -79,11 +79,11 @@ def unknown_settings(
     """
     known = tuple(known)
     names = [each if isinstance(each, str) else each.name for each in known]
-    spelled = {normalise(name): name for name in names}
     secrets = {each.name for each in known if isinstance(each, Field) and is_secret(each.type)}
     files = {normalise(name + _FILE) for name in secrets}
-    found: list[UnknownSettingError] = []
+    spelled = {normalise(name): name for name in names}
     taken = {name for name in names if name in given}
+    found: list[UnknownSettingError] = []
     for key, value in given.items():
         same = spelled.get(normalise(key))
         if key in names or (value.folded and same is None and normalise(key) in files):
@@ -91,20 +91,19 @@ def unknown_settings(
         if same is not None and same not in taken:
             taken.add(same)
             continue
-        near = nearest(key, names)
-        message = f"setting '{key}' from {value.source} is set already, in another spelling" if same else ""
-        hint = f"did you mean '{near}'?" if near else f"it has {', '.join(sorted(names)) or 'no settings'}"
-        found.append(
-            UnknownSettingError(
-                component=component,
-                distribution=distribution,
-                setting=key,
-                source=value.source,
-                message=message,
-                hint="keep one of the two" if same else hint,
-            )
+        problem = UnknownSettingError(
+            component=component, distribution=distribution, setting=shorten(key), source=value.source
         )
-    return found
+        if same is not None:
+            problem.message = f"setting '{key}' from {value.source} is set already, in another spelling"
+            problem.hint = "keep one of the two"
+        elif len(found) < MOST:
+            near = nearest(key, names)
+            problem.hint = f"did you mean '{near}'?" if near else f"it has {', '.join(sorted(names)) or 'no settings'}"
+        found.append(problem)
+    for last in found[MOST : MOST + 1]:
+        last.hint = f"there are {len(found) - MOST} more like this"
+    return found[: MOST + 1]
 
 
 def structure_setting(
@@ -396,7 +395,7 @@ class _Place:
         setting = f"{self.field.name}{misfit.path}"
         source = misfit.source or source
         hidden = holds_secret(self.field.type) or any(map(is_secret_name, re.split(r"[.\[\]]", setting)))
-        message, expected = redact(misfit.message)[:_LONGEST_MESSAGE], misfit.expected
+        message, expected = shorten(redact(misfit.message), _LONGEST_MESSAGE), misfit.expected
         if misfit.quoted and hidden:
             message, expected = "", "a value that its validator accepts"
         elif misfit.shown is None and message:

@@ -102,3 +102,10 @@ def is_secret_name(name: str) -> bool:
     Whether a value of this name is better not shown, whatever its type: ``password``, ``auth-token`` …
     """
     return _SECRET_NAME.search(name) is not None
+
+
+def shorten(text: str, longest: int = 80) -> str:
+    """
+    The text, cut after so many characters.
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -12,23 +12,25 @@ after the ``except`` clause, not inside of it.
 from __future__ import annotations
 
 import collections
+import contextlib
 import datetime
 import decimal
 import enum
+import gc
 import json
 import os
 import re
 import stat
 import tomllib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 import attrs
 
 from ._component import Secret
-from ._text import MASK, dotted, is_secret_name, printable, redact
+from ._text import MASK, dotted, is_secret_name, printable, redact, shorten
 from .exceptions import SettingsFileError
 
 LARGEST = 1 << 20
@@ -128,7 +130,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     _check_depth(text)
     table: dict[str, Any] = {}
     try:
-        table = tomllib.loads(text)
+        with _without_collections():
+            table = tomllib.loads(text)
         reason = ""
     except tomllib.TOMLDecodeError as error:
         reason = f"it is not TOML: {error.args[0] if error.args else error}"
@@ -140,6 +143,21 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise TextError(reason)
     _check_values(table)
     return table
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """
+    No garbage collection meanwhile: it looks through all that has been parsed again and again, and takes four times
+    as long as the parsing of a large file itself.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def parse_value(text: str) -> Any:
@@ -202,7 +220,7 @@ def show(value: Any, *, longest: int | None = None) -> str:
         longest: characters after which it is cut.
     """
     text = printable(_write(value, 0)).replace("\n", "\\n")
-    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
+    return text if longest is None else shorten(text, longest)
 
 
 def _write(value: Any, depth: int) -> str:
