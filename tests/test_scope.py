@@ -479,3 +479,19 @@ def test_the_logger_is_named_after_the_component(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING):
         live(setup)
     assert [record.name for record in caplog.records] == ["conductor.components.a"]
+
+
+def test_a_cancellation_left_over_from_set_up_hits_nothing_else() -> None:
+    """
+    A set-up that cancels its own task and ends before that could hit has ended; what it entered is safe.
+    """
+    log: list[str] = []
+
+    async def setup(self: Component) -> None:
+        await self.enter(opened(log, "a"))
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    live(setup)
+    assert log == ["+a", "-a"]
