@@ -90,6 +90,7 @@ class Conductor:
         profile: str | None = None,
         environ: Mapping[str, str] | None = None,
         assignments: Sequence[str] = (),
+        overrides: Sequence[str] = (),
         path: Sequence[str] | None = None,
     ) -> Self:
         """
@@ -103,6 +104,8 @@ class Conductor:
             profile: name of a profile in the file.
             environ: the environment variables; by default those of the process.
             assignments: what the command line sets, as ``component.setting=value``.
+            overrides: what the command line has take the place of a component, as ``name=distribution`` or
+                ``name=package.module:Class``.
             path: the folders where distributions are looked for; by default ``sys.path``.
         """
         conductor = cls()
@@ -116,6 +119,7 @@ class Conductor:
             file,
             EnvironSource(os.environ if environ is None else environ),
             AssignmentSource(assignments),
+            AssignmentSource.overriding(overrides),
         )
         conductor._roots = roots or None
         conductor._scans = True
@@ -146,7 +150,10 @@ class Conductor:
         """
         if self._settings is None:
             settings = load_settings(self._sources)
-            self._settings = attrs.evolve(settings, roots=self._roots) if self._roots else settings
+            if self._roots:
+                sources = {**settings.sources, "roots": "the named roots"}
+                settings = attrs.evolve(settings, roots=self._roots, sources=sources)
+            self._settings = settings
         return self._settings
 
     def selection(self) -> Selection:

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from .._conductor import Conductor
 from .._discovery import discover
-from .._text import dotted, printable
+from .._text import printable
 from ..exceptions import ConductorError
 from ._output import failure_as_dict, write_json
 
@@ -41,7 +41,7 @@ class Application:
 
     roots: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
-    overrides: tuple[tuple[str, str], ...] = ()
+    overrides: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     profile: str | None = None
     config: str | None = None
@@ -50,9 +50,7 @@ class Application:
         """
         The conductor of it; nothing is read yet but, if more is to be excluded, the settings.
         """
-        assigned = [f"{dotted(('overrides', name))}={wish}" for name, wish in self.overrides]
-        if self.roots:  # like this they have a source
-            assigned.append(f"roots={json.dumps(self.roots)}")
+        assigned = []
         if self.exclude:
             excluded = dict.fromkeys((*self._installed([]).settings.exclude, *self.exclude))
             assigned.append(f"exclude={json.dumps(list(excluded))}")
@@ -60,9 +58,11 @@ class Application:
 
     def _installed(self, assigned: list[str]) -> Conductor:
         return Conductor.installed(
+            *self.roots,
             settings_file=self.config,
             profile=self.profile,
             assignments=(*self.assignments, *assigned),
+            overrides=self.overrides,
         )
 
 
@@ -76,16 +76,6 @@ def complete_components(ctx: click.Context, parameter: click.Parameter, incomple
         for entry in entries
         if entry.name.startswith(incomplete)
     ]
-
-
-def _split_override(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[Any, ...]:
-    pairs = tuple((name.strip(), wish.strip()) for name, _, wish in (text.partition("=") for text in given))
-    for text, (name, wish) in zip(given, pairs, strict=True):
-        if not name or not wish:
-            raise click.BadParameter(
-                printable(f"'{text}' is not of the form NAME=DISTRIBUTION or NAME=package.module:Class")
-            )
-    return pairs
 
 
 _ROOTS = click.argument("roots", metavar="[ROOT]...", nargs=-1, shell_complete=complete_components)
@@ -102,7 +92,6 @@ _OPTIONS = (
         "overrides",
         metavar="NAME=WHAT",
         multiple=True,
-        callback=_split_override,
         help="Have a distribution, or a package.module:Class, take the place of a component; may be repeated.",
     ),
     click.option(

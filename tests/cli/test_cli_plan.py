@@ -96,7 +96,9 @@ def test_plan_with_override_on_the_command_line(cli: CommandLine) -> None:
     assert conflict.exit_code == 3
     assert "'acme-fast' and 'acme-quick' both override 'queue'" in conflict.stderr
     assert 'queue = "acme-fast" or queue = "acme-quick"' in conflict.stderr
-    assert [step["target"] for step in chosen["steps"] if step["name"] == "queue"] == ["acme_quick:Fast"]
+    winner = next(step for step in chosen["steps"] if step["name"] == "queue")
+    assert winner["target"] == "acme_quick:Fast"
+    assert winner["choice"]["chain"][0]["rule"] == "chosen by command line: --override queue"
 
 
 def test_plan_with_a_class_as_override(cli: CommandLine) -> None:
@@ -308,10 +310,10 @@ def test_config_of_the_application(cli: CommandLine) -> None:
 
 def test_config_names_roots_of_the_command_line(cli: CommandLine) -> None:
     """
-    Roots that are named on the command line have that as their source.
+    Roots that are named on the command line do not count as a default.
     """
     cli.install_shop()
 
     told = {one["name"]: one for one in parsed(cli, "config", "queue")["application"]}
 
-    assert told["roots"] == {"name": "roots", "value": '["queue"]', "source": "command line: --set roots"}
+    assert told["roots"] == {"name": "roots", "value": '["queue"]', "source": "the named roots"}
