@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Site
 from tests.integration.environments import Environment
+from tests.integration.parts import WITNESS, Stage
 from tests.integration.workshop import APPLICATION, Workshop, open_workshop
 
 
@@ -54,3 +56,16 @@ def directory(tmp_path: Path) -> Path:
     folder = tmp_path / "here"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def stage(environment: Environment, site: Site, directory: Path) -> Stage:
+    """
+    Where components of one test are installed, beside a witness.
+    """
+    site.add(
+        "witness",
+        entry_points={"conductor.components": {"witness": "witness_part:Witness"}},
+        modules={"witness_part": WITNESS},
+    )
+    return Stage(environment, site, directory)
