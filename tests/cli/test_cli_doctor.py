@@ -3,6 +3,7 @@
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,8 @@ def test_duplicate_distribution(cli: CommandLine, monkeypatch: pytest.MonkeyPatc
     cli.install_shop()
     other = cli.site.beside("other")
     other.add("acme-shop", version="1.1")
-    monkeypatch.syspath_prepend(str(other.folder))
-    monkeypatch.setattr("sys.path", [*__import__("sys").path[1:], str(other.folder)])
+    # Not `syspath_prepend`: it would restore the path of this test for all others.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(other.folder)])
 
     found = only(cli, "duplicate")
 
