@@ -267,9 +267,11 @@ class _Table:
 
     def refuse_nameless(self, key: str) -> None:
         """
-        Note a problem for a key that is no name at all.
+        Note a problem for each entry of a component whose key is no name at all.
         """
-        self._unknown(key, self.tree[key], "write CONDUCTOR_COMPONENT__SETTING")
+        node = self.tree[key]
+        for inner in [node] if isinstance(node, Given) or not node else list(node.values())[:MOST]:
+            self._unknown(key, inner, "write CONDUCTOR_COMPONENT__SETTING in the environment, a name elsewhere")
 
     def _unknown(self, key: str, node: Given | Tree, hint: str) -> None:
         problem = UnknownSettingError(

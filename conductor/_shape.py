@@ -197,9 +197,8 @@ def _raw(given: Given, wanted: Any, read: Reader) -> Any:
     """
     The value without its note; the entries of a table or a list get one of their own.
     """
+    _refuse_twice(given)
     value = given.value
-    if isinstance(value, Twice):
-        raise Misfit(message="is set twice", hint="keep one of the two")
     if given.text:
         try:
             value = read(value, wanted)
@@ -210,6 +209,11 @@ def _raw(given: Given, wanted: Any, read: Reader) -> Any:
     if isinstance(value, _LISTS) and not hasattr(value, "_fields"):
         return [attrs.evolve(given, value=item, text=False) for item in value]
     return value
+
+
+def _refuse_twice(value: Any) -> None:
+    if isinstance(value, Given) and isinstance(value.value, Twice):
+        raise Misfit(message="is set twice", hint="keep one of the two", source=value.source)
 
 
 def _how_to_write(wanted: Any) -> str | None:
@@ -346,6 +350,7 @@ def _structure_secret(hook: Hook, inner: Any) -> Hook:
     """
 
     def structure_secret(value: Any, wanted: Any) -> Any:
+        _refuse_twice(value)
         source = value.source if isinstance(value, Given) else None
         if isinstance(value, Given) and not value.trusted:
             raise untrusted()
@@ -353,7 +358,7 @@ def _structure_secret(hook: Hook, inner: Any) -> Hook:
         try:
             return Secret(hook(secret_text(value), inner))
         except Misfit as misfit:
-            expected, source = misfit.expected or expected, misfit.source or source
+            expected = misfit.expected or expected
         except Exception:
             pass
         raise Misfit(expected, MASK, source=source)
@@ -453,12 +458,13 @@ def _fold_keys(table: Mapping[Any, Any], known: Mapping[str, Any]) -> dict[str, 
 def _typed_dict(wanted: Any, converter: cattrs.Converter) -> Hook:
     build = make_typed_dict_structure_fn(wanted, converter)
     known = typing.get_type_hints(wanted)
+    needed = _required_keys(wanted)
 
     def structure_typed_dict(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
             raise _refuse(value, wanted)
         table = _fold_keys(value, known)
-        for name in sorted(wanted.__required_keys__ - table.keys()):
+        for name in sorted(needed - table.keys()):
             raise Misfit(describe(known[name]), path=f".{name}")
         try:
             return build(table, wanted)
@@ -467,6 +473,19 @@ def _typed_dict(wanted: Any, converter: cattrs.Converter) -> Hook:
         raise found
 
     return _reading(structure_typed_dict)
+
+
+def _required_keys(wanted: Any) -> set[str]:
+    """
+    The keys that a typed dictionary must have; its own list of them is wrong where annotations are text.
+    """
+    needed = set(wanted.__required_keys__)
+    for name, annotation in typing.get_type_hints(wanted, include_extras=True).items():
+        if typing.get_origin(annotation) is typing.Required:
+            needed.add(name)
+        elif typing.get_origin(annotation) is typing.NotRequired:
+            needed.discard(name)
+    return needed
 
 
 def _list(wanted: Any, converter: cattrs.Converter) -> Hook:
@@ -532,6 +551,7 @@ def _union(wanted: Any, converter: cattrs.Converter) -> Hook:
         return hooks[0][1]
 
     def structure_union(value: Any, _: Any) -> Any:
+        _refuse_twice(value)
         unnoted = value.value if isinstance(value, Given) else value
         if unnoted is None and optional:
             return None
