@@ -62,6 +62,7 @@ class Environment:
         environ: Mapping[str, str] | None = None,
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.PIPE,
+        stdin: int = subprocess.DEVNULL,
     ) -> Process:
         """
         A process that has begun: `conductor` with these arguments.
@@ -73,12 +74,18 @@ class Environment:
             environ: environment variables; of those around, Conductor's and Python's own are left out.
             stdout: where standard output goes; by default it is kept.
             stderr: the same for standard error.
+            stdin: where standard input comes from; by default there is none.
         """
         whole = command if command and os.sep in command[0] else (*self.conductor, *command)
         variables = {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE)}
         variables |= {"PYTHONPATH": os.pathsep.join(map(str, path))} if path else {}
         return Process.begin(
-            whole, directory=directory, environ={**variables, **(environ or {})}, stdout=stdout, stderr=stderr
+            whole,
+            directory=directory,
+            environ={**variables, **(environ or {})},
+            stdout=stdout,
+            stderr=stderr,
+            stdin=stdin,
         )
 
     def call(

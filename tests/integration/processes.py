@@ -47,6 +47,7 @@ class Process:
         environ: Mapping[str, str],
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.PIPE,
+        stdin: int = subprocess.DEVNULL,
     ) -> Self:
         """
         Begin a process.
@@ -55,7 +56,7 @@ class Process:
             command,
             cwd=directory,
             env=environ,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
@@ -78,6 +79,8 @@ class Process:
         if self.popen.poll() is None:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait(PATIENCE)
+        if self.popen.stdin is not None:
+            self.popen.stdin.close()
         for reader in self._readers:
             reader.join(PATIENCE)
         if error is not None:
@@ -126,12 +129,12 @@ class Process:
                 assert left > 0, f"'{text}' was not said\n{self}"
                 self._news.wait(left)
 
-    def wait_for_url(self) -> str:
+    def wait_for_url(self, *, stream: str = "stderr") -> str:
         """
         Where it listens, as soon as everything is up.
         """
-        self.wait_for("ready: ")
-        found = LISTENING.search(self.wait_for("listening on"))
+        self.wait_for("ready: ", stream=stream)
+        found = LISTENING.search(self.wait_for("listening on", stream=stream))
         assert found is not None
         return found[1]
 
@@ -165,6 +168,14 @@ class Process:
         """
         self.send(number)
         return self.wait()
+
+    def type(self, keys: bytes) -> None:
+        """
+        Write to its standard input.
+        """
+        assert self.popen.stdin is not None, "it has none"
+        self.popen.stdin.write(keys)
+        self.popen.stdin.flush()
 
     def left_anything(self) -> bool:
         """
