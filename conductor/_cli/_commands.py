@@ -77,11 +77,7 @@ class ContributedCommand(click.Command):
         Raises:
             click.ClickException: it cannot be told which one is meant, or that one cannot be used.
         """
-        discovery = discover()
-        file = os.environ.get("CONDUCTOR_CONFIG")
-        source = TomlSource(path=Path(file) if file else None, profile=os.environ.get("CONDUCTOR_PROFILE") or None)
-        selection = Selection(discovery, load_settings((source, EnvironSource(os.environ))))
-        allowed = [entry for entry in self.entries if selection.is_allowed(entry.origin)]
+        allowed = self._allowed()
         if not allowed:
             raise click.ClickException(f"the settings do not allow what offers the command '{self.name}'")
         first, *others = allowed
@@ -101,6 +97,15 @@ class ContributedCommand(click.Command):
         if not isinstance(loaded, click.Command):
             raise click.ClickException(printable(f"{place} is not a click command: '{first.target}'"))
         return loaded
+
+    def _allowed(self) -> list[Entry]:
+        """
+        The entries whose distributions the settings let take part.
+        """
+        file = os.environ.get("CONDUCTOR_CONFIG")
+        source = TomlSource(path=Path(file) if file else None, profile=os.environ.get("CONDUCTOR_PROFILE") or None)
+        selection = Selection(discover(), load_settings((source, EnvironSource(os.environ))))
+        return [entry for entry in self.entries if selection.is_allowed(entry.origin)]
 
 
 class CommandGroup(click.Group):

@@ -23,6 +23,7 @@ from ..exceptions import ConductorError, CrashError, RunError, SetupError
 from ..hookspecs import hookimpl
 from ..lifecycle import StopRequested
 from ._commands import ExampleCommand
+from ._end import Process
 from ._lines import LEVELS, Confidant, LineFormatter, Tracebacks, logging_to
 from ._options import Application, application_options, json_option
 from ._output import OutputError, echo, exit_code_of, failure_as_dict, write_error
@@ -62,8 +63,8 @@ def command(
     """
     Set up each ROOT and what it needs, stay until asked to stop, and shut everything down in reverse.
 
-    With no ROOT named, it is what the settings say, or else everything that is installed. The log goes to standard
-    error. Ctrl-C or SIGTERM stops in order; a second one leaves everything one second; a third one ends at once.
+    With no ROOT named, it is what the settings say, or else all that is installed. The log goes to standard error.
+    Ctrl-C or SIGTERM stops in order; a second one leaves everything one second; a third one ends at once.
 
     \b
     Exit codes: 0 clean, also when stopped by a signal; 1 a component crashed;
@@ -72,21 +73,21 @@ def command(
     """
     failure: ConductorError | None = None
     conductor, code, deadline = None, 0, Deadline()
+    process = ctx.ensure_object(Process)
+    process.served = True
     try:
         conductor = application.conductor()
         with _watching(conductor, level=log_level, progress=progress, colour=ctx.color):
             conductor.hooks.register(deadline)
             code = _serve(conductor)
-        if ctx.obj is not None:  # the process is ours
-            ctx.obj.served = True
-            ctx.obj.deadline = deadline.at(conductor.settings.stop) if code < FORCED else None
+        process.deadline = deadline.at(conductor.settings.stop) if code < FORCED else None
     except ConductorError as error:
         failure, code = error, exit_code_of(error)
     if as_json:
         _write_report(conductor.report if conductor else None, code, failure)
-    if failure is not None:
-        raise failure
-    ctx.exit(code)
+    if failure is None:
+        ctx.exit(code)
+    raise failure
 
 
 @attrs.define

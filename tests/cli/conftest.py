@@ -5,12 +5,14 @@ Fixtures of the tests of the command line: an environment with nothing in it but
 import configparser
 import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -42,6 +44,12 @@ SHOP = """
     class Other(Queue):
         pass
 """
+FAST = """
+    from shop_parts import Queue
+
+    class Fast(Queue):
+        pass
+"""
 SHOP_ENTRIES = {
     "conductor.components": {"db": "shop_parts:Database", "queue": "shop_parts:Queue", "shop": "shop_parts:Shop"}
 }
@@ -69,6 +77,14 @@ class CommandLine:
         Install `shop`, which needs `db` and `queue`.
         """
         self.site.add("acme-shop", version="1.2", entry_points=SHOP_ENTRIES, modules={"shop_parts": SHOP})
+
+    def install_fast(self, distribution: str = "acme-fast") -> None:
+        """
+        Install an override of `queue`.
+        """
+        module = distribution.replace("-", "_")
+        groups = {"conductor.overrides": {"queue": f"{module}:Fast"}}
+        self.site.add(distribution, entry_points=groups, modules={module: FAST})
 
     def call(self, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
         """
@@ -154,6 +170,15 @@ def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
         return process.stdout.read(), process.stderr.read()
 
 
+def parsed(cli: CommandLine, *arguments: str, exit_code: int = 0) -> Any:
+    """
+    The JSON that a command writes.
+    """
+    result = cli.call(*arguments, "--json")
+    assert result.exit_code == exit_code, result.output
+    return json.loads(result.stdout)
+
+
 def link_packages(folder: Path, requirements: Iterable[str]) -> None:
     """
     Make the modules of what is required, directly or not, importable from a folder, without their metadata.
@@ -196,3 +221,69 @@ def cli(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandL
     for name in [name for name in os.environ if name.startswith("CONDUCTOR_") or name == "NO_COLOR"]:
         monkeypatch.delenv(name)
     return CommandLine(site, folder, packages, rich)
+
+
+PARTS = """
+    import asyncio, os, signal, sys, threading, time
+    from pathlib import Path
+    from conductor import Component, Secret
+
+    class Steady(Component):
+        greeting: str = "hello"
+        token: Secret[str] = Secret("none")
+
+        async def setup(self):
+            self.logger.info("%s, the token is %s", self.greeting, self.token.get_secret_value())
+
+        async def shutdown(self):
+            print("shut down", file=sys.stderr, flush=True)
+
+    class Brief(Component):
+        async def run(self):
+            with open("file", "w") as file:
+                Path("descriptor").write_text(str(file.fileno()))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    class Marking(Component):
+        async def shutdown(self):
+            Path("down").touch()
+
+    class Failing(Component):
+        steady: Steady
+
+        async def setup(self):
+            raise RuntimeError("cannot reach postgres://me:sesame@host/db \\x1b[2J")
+
+    class Crashing(Component):
+        async def run(self):
+            raise RuntimeError("crashed")
+
+    class Unclean(Component):
+        async def shutdown(self):
+            raise RuntimeError("unclean")
+
+    class Stuck(Component):
+        async def setup(self):
+            threading.Thread(target=time.sleep, args=(3600,), name="stuck thread").start()
+
+    class Pooled(Component):
+        async def setup(self):
+            from concurrent.futures import ThreadPoolExecutor
+            ThreadPoolExecutor(1).submit(int).result()
+
+    class Slow(Component):
+        async def shutdown(self):
+            print("slow begins", file=sys.stderr, flush=True)
+            await asyncio.sleep(3600)
+"""
+NAMES = ("steady", "brief", "marking", "failing", "crashing", "unclean", "stuck", "pooled", "slow")
+
+
+@pytest.fixture
+def app(cli: CommandLine) -> CommandLine:
+    """
+    The command line with one component for each way to end.
+    """
+    entries = {name: f"run_parts:{name.capitalize()}" for name in NAMES}
+    cli.site.add("acme-parts", entry_points={"conductor.components": entries}, modules={"run_parts": PARTS})
+    return cli

@@ -206,44 +206,6 @@ def test_unknown_command_is_a_usage_error(cli: CommandLine) -> None:
     assert cli.call("lisst").exit_code == 2
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_script(cli: CommandLine, shell: str) -> None:
-    """
-    There is a script for each shell, which asks the command itself.
-    """
-    if shell == "bash" and shutil.which("bash") is None:
-        pytest.skip("there is no bash here")
-    result = cli.call("completion", shell)
-
-    assert result.exit_code == 0
-    assert "_CONDUCTOR_COMPLETE" in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("conductor pl", ["plan"]),
-        ("conductor gr", ["graph", "greet"]),
-        ("conductor why s", ["shop"]),
-        ("conductor plan db q", ["queue"]),
-        ("conductor run --exclude d", ["db"]),
-        ("conductor graph --format d", ["dot"]),
-    ],
-)
-def test_completion(cli: CommandLine, typed: str, expected: list[str]) -> None:
-    """
-    Commands, options, component names and choices are completed; nothing is imported for it.
-    """
-    cli.install_shop()
-    install_greet(cli, source="raise SystemExit(0)")
-    words = shlex.split(typed)
-    env = {"_CONDUCTOR_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
-
-    result = cli.process(env=env)
-
-    assert [line.partition(",")[2] for line in result.stdout.splitlines()] == expected
-
-
 def test_reader_that_goes_away(cli: CommandLine) -> None:
     """
     `conductor … | head -1` ends quietly, with the exit code of the command.
