@@ -51,9 +51,7 @@ class Database(Component):
     busy_timeout: float = setting(
         default=30.0, validator=NOT_NEGATIVE, help="seconds to wait for other processes that write (SQLite)"
     )
-    migrations: str | None = setting(
-        default=None, help="Alembic migrations to run at set-up, as 'package:folder'"
-    )
+    migrations: str | None = setting(default=None, help="Alembic migrations to run at set-up, as 'package:folder'")
     engine: AsyncEngine = attrs.field(init=False)
     _reader: AsyncEngine | None = None
     _file: tuple[Path, int] | None = None
@@ -65,13 +63,14 @@ class Database(Component):
         Raises:
             DatabaseSetupError: with URL and reason, both without the password.
         """
-        url = absolute(parse_url(self.url))
+        url = self._locate()
         try:
             await self._set_up(url)
         except DatabaseSetupError:
             raise
         except Exception as error:
-            failure, cause = _explain(error, url)
+            failure = self._explain(error, url)
+            cause = None if _repeats_a_secret(error, url) else error
         else:
             return
         # Outside of the handler, so that an error which repeats a password is not shown as the context of this one.
@@ -113,9 +112,18 @@ class Database(Component):
     def _reading(self) -> AsyncEngine:
         return self._reader or self.engine
 
+    def _locate(self) -> URL:
+        """
+        The setting ``url``, read.
+
+        Raises:
+            DatabaseSetupError: it is none that this component understands.
+        """
+        return absolute(parse_url(self.url))
+
     async def _set_up(self, url: URL) -> None:
         self.engine, self._reader = await self._make_engines(url)
-        async with self.engine.begin() as connection:
+        async with self._first_transaction() as connection:
             await connection.execute(text("SELECT 1"))
             if self.migrations:
                 await self._migrate(connection, self.migrations, url=url)
@@ -146,6 +154,23 @@ class Database(Component):
         self.defer(engine.dispose)
         return engine, engine.execution_options(postgresql_readonly=True)
 
+    def _explain(self, error: Exception, url: URL) -> DatabaseSetupError:
+        """
+        What to tell of an error that set-up failed with, without the secrets of the URL.
+        """
+        original = getattr(error, "orig", None) or error
+        reason = redact(str(original), url) or type(original).__name__
+        hint = None
+        if isinstance(error, ModuleNotFoundError):
+            hint = f"install the driver '{url.get_driver_name()}', or a distribution that overrides 'db' for it"
+        return DatabaseSetupError(url=shown_url(url), reason=reason, hint=hint)
+
+    def _first_transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """
+        The transaction in which the tables are brought up to date.
+        """
+        return self.engine.begin()
+
     async def _migrate(self, connection: AsyncConnection, location: str, *, url: URL) -> None:
         try:
             from ._migrations import upgrade  # only now: Alembic is an extra
@@ -167,18 +192,13 @@ def _identity(path: Path) -> int:
         return -1
 
 
-def _explain(error: Exception, url: URL) -> tuple[DatabaseSetupError, Exception | None]:
+def _repeats_a_secret(error: Exception, url: URL) -> bool:
     """
-    The error to raise, and its cause if that one keeps the secrets of the URL.
+    Whether an error, or one behind it, shows what is secret in the URL.
     """
-    original = getattr(error, "orig", None) or error
-    reason = redact(str(original), url) or type(original).__name__
-    hint = None
-    if isinstance(error, ModuleNotFoundError):
-        hint = f"install the driver '{url.get_driver_name()}', or a distribution that overrides 'db' for it"
     chain: BaseException | None = error
     while chain is not None:
         if redact(str(chain), url) != str(chain):
-            return DatabaseSetupError(url=shown_url(url), reason=reason, hint=hint), None
+            return True
         chain = chain.__cause__ or chain.__context__
-    return DatabaseSetupError(url=shown_url(url), reason=reason, hint=hint), error
+    return False

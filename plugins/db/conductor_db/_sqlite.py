@@ -81,9 +81,7 @@ async def sqlite_engines(url: URL, pooling: Pooling) -> AsyncIterator[tuple[Asyn
         yield engine, await _enter(stack, reader, url=url, pooling=pooling)
 
 
-async def _enter(
-    stack: contextlib.AsyncExitStack, connector: Connector, *, url: URL, pooling: Pooling
-) -> AsyncEngine:
+async def _enter(stack: contextlib.AsyncExitStack, connector: Connector, *, url: URL, pooling: Pooling) -> AsyncEngine:
     stack.push_async_callback(connector.close_all)
     engine = create_async_engine(
         url,

@@ -9,6 +9,9 @@ The rules that every implementation of ``db`` keeps, to be run against it.
 
 Each rule gets a function that makes a component, anew at each call and for the same database each time.  The rules
 make a table ``conformance`` in it, and drop it in the end.
+
+:data:`SERIAL_RULES` are those of :data:`RULES` that only hold where transactions that write take turns.  An
+implementation may let its users choose otherwise, for speed, if it says so; it must not do so by itself.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ Rule = Callable[[Callable[[], Database]], Coroutine[Any, Any, None]]
 
 TASKS = 8
 ROUNDS = 10
+LONG_ENOUGH = 10.0  # seconds for what should not wait at all
 
 _metadata = MetaData()
 _table = Table("conformance", _metadata, Column("id", Integer, primary_key=True), Column("n", Integer))
@@ -56,16 +60,17 @@ async def _read(db: Database) -> int:
         return int((await connection.execute(select(_table.c.n))).scalar_one())
 
 
-async def _add(connection: AsyncConnection, *, pause: asyncio.Event | None = None) -> None:
-    n = (await connection.execute(select(_table.c.n).with_for_update())).scalar_one()
-    await (pause.wait() if pause else asyncio.sleep(0))
-    await connection.execute(update(_table).values(n=n + 1))
+async def _add(connection: AsyncConnection, *, locking: bool = True) -> None:
+    query = select(_table.c.n).where(_table.c.id == 1)
+    n = (await connection.execute(query.with_for_update() if locking else query)).scalar_one()
+    await asyncio.sleep(0)
+    await connection.execute(update(_table).where(_table.c.id == 1).values(n=n + 1))
 
 
-async def _add_often(db: Database) -> None:
+async def _add_often(db: Database, *, locking: bool) -> None:
     for _ in range(ROUNDS):
         async with db.begin() as connection:
-            await _add(connection)
+            await _add(connection, locking=locking)
 
 
 async def committed_is_kept(make: Callable[[], Database]) -> None:
@@ -96,11 +101,75 @@ async def no_update_is_lost(make: Callable[[], Database]) -> None:
     """
     Tasks of two components that read a row for update and then write it lose nothing and are never refused.
     """
+    await _count_together(make, locking=True)
+
+
+async def no_update_is_lost_without_locks(make: Callable[[], Database]) -> None:
+    """
+    Tasks of two components that read a row, as one does, and then write it lose nothing and are never refused.
+    """
+    await _count_together(make, locking=False)
+
+
+async def _count_together(make: Callable[[], Database], *, locking: bool) -> None:
     async with _counter(make) as one, running(make()) as other:
         async with asyncio.TaskGroup() as tasks:
             for number in range(TASKS):
-                tasks.create_task(_add_often((one, other)[number % 2]))
+                tasks.create_task(_add_often((one, other)[number % 2], locking=locking))
         assert await _read(one) == TASKS * ROUNDS, "an update was lost"
+
+
+async def what_was_read_is_still_true(make: Callable[[], Database]) -> None:
+    """
+    Transactions that count the rows and add one with the next number never give the same number twice.
+    """
+
+    async def take_number(db: Database, row: int) -> None:
+        async with db.begin() as connection:
+            number = (await connection.execute(select(func.count()).select_from(_table))).scalar_one()
+            await asyncio.sleep(0.005)
+            await connection.execute(insert(_table).values(id=row, n=number))
+
+    async with _counter(make) as one, running(make()) as other:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(2 * TASKS):
+                tasks.create_task(take_number((one, other)[number % 2], 2 + number))
+        async with one.begin(read_only=True) as connection:
+            given = (await connection.execute(select(_table.c.n).order_by(_table.c.n))).scalars().all()
+        assert given == list(range(1 + 2 * TASKS)), "what a transaction had read was not true any more when it wrote"
+
+
+async def tables_can_be_made_by_several(make: Callable[[], Database]) -> None:
+    """
+    Components that make the same tables at the same time, if they are not there yet, do not get in each other's way.
+    """
+
+    async def make_tables(db: Database) -> None:
+        async with db.begin() as connection:
+            await connection.run_sync(_metadata.create_all)
+
+    async with _counter(make) as one, running(make()) as other:
+        for _ in range(3):
+            async with one.begin() as connection:
+                await connection.run_sync(_metadata.drop_all)
+            async with asyncio.TaskGroup() as tasks:
+                for db in (one, other):
+                    tasks.create_task(make_tables(db))
+
+
+async def reading_is_from_one_moment(make: Callable[[], Database]) -> None:
+    """
+    A transaction that only reads goes on to see what it saw at first, and waits for nobody who writes meanwhile.
+    """
+    async with _counter(make) as db, asyncio.timeout(LONG_ENOUGH):
+        async with db.begin(read_only=True) as reading:
+            before = (await reading.execute(select(_table.c.n))).scalar_one()
+            async with db.begin() as writing:
+                await _add(writing)
+                assert await _read(db) == 0, "what is not committed was seen"
+            assert await _read(db) == 1, "a commit is not seen"
+            after = (await reading.execute(select(_table.c.n))).scalar_one()
+        assert before == after == 0, "a transaction that only reads saw two states"
 
 
 async def cancelled_is_undone(make: Callable[[], Database]) -> None:
@@ -164,12 +233,20 @@ async def healthy_while_set_up(make: Callable[[], Database]) -> None:
         await db.health()
 
 
+SERIAL_RULES: tuple[Rule, ...] = (
+    no_update_is_lost_without_locks,
+    what_was_read_is_still_true,
+    tables_can_be_made_by_several,
+)
+
 RULES: tuple[Rule, ...] = (
     committed_is_kept,
     failed_is_undone,
     no_update_is_lost,
+    *SERIAL_RULES,
     cancelled_is_undone,
     read_only_cannot_write,
+    reading_is_from_one_moment,
     sessions_share_the_rules,
     healthy_while_set_up,
 )

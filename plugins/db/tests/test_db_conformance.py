@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from conductor_db import Database, testing
@@ -63,6 +64,18 @@ class BeginsLate(Database):
         return AsyncSession(self.engine.execution_options(isolation_level="AUTOCOMMIT"))
 
 
+class ReadsWithTheWriter(Database):
+    """
+    A faulty one: who reads waits for who writes.
+    """
+
+    def begin(self, *, read_only: bool = False) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """
+        A transaction of the one connection that writes.
+        """
+        return self.engine.begin()
+
+
 class Sick(Database):
     """
     A faulty one: is never well.
@@ -94,9 +107,14 @@ class KeptInMemory(Database):
         (KeptInMemory, testing.committed_is_kept),
         (CommitsAlways, testing.failed_is_undone),
         (BeginsLate, testing.no_update_is_lost),
+        (BeginsLate, testing.no_update_is_lost_without_locks),
+        (BeginsLate, testing.what_was_read_is_still_true),
+        (BeginsLate, testing.tables_can_be_made_by_several),
         (CommitsAlways, testing.cancelled_is_undone),
         (CommitsAlways, testing.read_only_cannot_write),
         (BeginsLate, testing.read_only_cannot_write),
+        (BeginsLate, testing.reading_is_from_one_moment),
+        (ReadsWithTheWriter, testing.reading_is_from_one_moment),
         (BeginsLate, testing.sessions_share_the_rules),
         (Sick, testing.healthy_while_set_up),
     ],
@@ -105,5 +123,5 @@ def test_the_rule_notices_a_faulty_database(faulty: type[Database], rule: Rule, 
     """
     A database that breaks the rule fails it.
     """
-    with pytest.raises((AssertionError, OperationalError, OSError)):
-        asyncio.run(rule(lambda: faulty(url=f"sqlite:///{tmp_path / 'a.db'}")))
+    with pytest.raises((AssertionError, OperationalError, OSError, PoolTimeoutError, ExceptionGroup)):
+        asyncio.run(rule(lambda: faulty(url=f"sqlite:///{tmp_path / 'a.db'}", pool_timeout=1.0)))
