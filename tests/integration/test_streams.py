@@ -43,7 +43,7 @@ def full() -> Iterator[IO[bytes]]:
         yield device
 
 
-@pytest.mark.parametrize("command", ["list", "plan", "config"])
+@pytest.mark.parametrize("command", ["list", "plan"])
 def test_a_full_disk_is_told(environment: Environment, directory: Path, command: str) -> None:
     """
     If what was asked for cannot be written, the exit code is 1, with one sentence and no traceback.
@@ -53,7 +53,7 @@ def test_a_full_disk_is_told(environment: Environment, directory: Path, command:
     assert process.stderr.lower() == "error: cannot write to standard output: no space left on device"
 
 
-@pytest.mark.parametrize("command", ["list", "plan", "config"])
+@pytest.mark.parametrize("command", ["list", "plan"])
 def test_a_reader_that_went_away_is_no_failure(environment: Environment, directory: Path, command: str) -> None:
     """
     If nobody reads what was asked for, as after `| head`, the command ends as it would have, in silence.
