@@ -1,12 +1,9 @@
 """
-From what a source gave to what a type wants: strict, and with words for what was expected.
+From what a source gave to what a type wants, whatever its shape.
 
 ``cattrs`` knows the shapes of types (nested attrs classes and dataclasses, generics, ``NewType``, ``Annotated``,
 typed dictionaries).  The leaves are ours, since cattrs converts where we want to refuse: ``int("5")``, ``bool("no")``,
-``list("abc")``.  Three things reach every leaf together with the value: the source that gave it, whether it is text
-that is still to be read, and whether it may hold a secret at all.
-
-A :class:`Misfit` holds words only, never the value.
+``list("abc")``; and so are lists and tables, through which the note of where a value came from is handed down.
 """
 
 from __future__ import annotations
@@ -14,16 +11,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import datetime
-import decimal
-import enum
 import functools
-import math
 import typing
-import uuid
 from collections import abc
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -32,9 +24,26 @@ from cattrs.gen import make_dict_structure_fn
 from cattrs.gen.typeddicts import make_dict_structure_fn as make_typed_dict_structure_fn
 
 from ._component import Secret
-from ._sources import Given, Twice, parts, plain
-from ._text import MASK, dotted, nearest, normalise
-from ._toml import TextError, parse_value, read_text, show
+from ._scalars import (
+    ANY_NUMBER,
+    ANYTHING,
+    CHOICE,
+    FINITE,
+    LIST_VALUES,
+    SCALARS,
+    Hook,
+    Misfit,
+    first_words,
+    inside,
+    reading,
+    refuse,
+    refuse_twice,
+    shown,
+    structure_foreign,
+    structure_secret,
+)
+from ._sources import Given, plain
+from ._text import dotted, nearest, normalise
 from ._types import (
     LISTS,
     TABLES,
@@ -45,48 +54,13 @@ from ._types import (
     field_types,
     fields_of,
     is_literal,
+    is_named_tuple,
     is_table_class,
     is_union,
+    tuple_types,
 )
 
-LONGEST = 80
-"""
-Characters that an error shows of what was given.
-"""
-
-Hook = Callable[[Any, Any], Any]
-Reader = Callable[[str, Any], Any]
-
-_TRUTH = {"yes": True, "on": True, "1": True, "true": True, "no": False, "off": False, "0": False, "false": False}
-_LISTS = (list, tuple, set, frozenset, collections.deque)
-
-
-@attrs.define(slots=False, eq=False)
-class Misfit(Exception):
-    """
-    A value does not fit.
-
-    Attributes:
-        expected: what would fit; None if only ``message`` can say it.
-        shown: the value as it may be shown; None if nothing was given.
-        message: what is wrong, if ``expected`` does not say it.
-        path: where in the setting, from outside in: ``.key`` and ``[index]``.
-        hint: the next step.
-        foreign: whether the type is one that no file can write.
-        quoted: whether ``message`` are the words of somebody else, who may have put the value into them.
-        untrusted: whether it is a secret that came from where everybody can see it.
-        source: where the value came from.
-    """
-
-    expected: str | None = None
-    shown: str | None = None
-    message: str = attrs.field(default="", kw_only=True)
-    path: str = attrs.field(default="", kw_only=True)
-    hint: str | None = attrs.field(default=None, kw_only=True)
-    foreign: bool = attrs.field(default=False, kw_only=True)
-    quoted: bool = attrs.field(default=False, kw_only=True)
-    untrusted: bool = attrs.field(default=False, kw_only=True)
-    source: str | None = attrs.field(default=None, kw_only=True)
+_FOREIGN = (collections.defaultdict, collections.Counter)
 
 
 def structure(value: Any, wanted: Any, *, finite: bool = True) -> Any:
@@ -110,15 +84,6 @@ def structure(value: Any, wanted: Any, *, finite: bool = True) -> Any:
     raise found
 
 
-def first_words(error: BaseException) -> str:
-    """
-    The first line of what an exception says, without the objects that attrs validators add to it.
-    """
-    first = error.args[0] if error.args else ""
-    lines = (first if isinstance(first, str) else str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def _as_misfit(error: BaseException, value: Any) -> Misfit:
     """
     The first thing that is wrong, with the path to it.
@@ -132,269 +97,7 @@ def _as_misfit(error: BaseException, value: Any) -> Misfit:
         error.path = path + error.path
         error.__notes__ = []  # the tables around it add theirs in turn
         return error
-    return Misfit(None, _shown(value), message=first_words(error), path=path, quoted=True)
-
-
-def _refuse(value: Any, wanted: Any, hint: str | None = None) -> Misfit:
-    return Misfit(describe(wanted), _shown(value), hint=hint)
-
-
-def _shown(value: Any) -> str:
-    return show(_plain(value), longest=LONGEST)
-
-
-def _plain(value: Any) -> Any:
-    return [plain(item) for item in value] if isinstance(value, list) else plain(value)
-
-
-# -- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _read_toml(text: str, wanted: Any) -> Any:
-    return parse_value(text)
-
-
-def _read_as_it_is(text: str, wanted: Any) -> Any:
-    return text
-
-
-def _read_truth(text: str, wanted: Any) -> Any:
-    truth = _TRUTH.get(text.strip().lower())
-    return parse_value(text) if truth is None else truth
-
-
-def _read_if_toml(text: str, wanted: Any) -> Any:
-    try:
-        return parse_value(text)
-    except TextError:
-        return text
-
-
-def _read_choice(text: str, wanted: Any) -> Any:
-    return (
-        text if any(text in (choice.value, choice.name) for choice in choices(wanted)) else _read_if_toml(text, wanted)
-    )
-
-
-def _reading(hook: Hook, read: Reader = _read_toml) -> Hook:
-    """
-    A hook that takes a :class:`Given` too, out of one for plain values.
-    """
-
-    def structure_given(value: Any, wanted: Any) -> Any:
-        if not isinstance(value, Given):
-            return hook(value, wanted)
-        try:
-            return hook(_raw(value, wanted, read), wanted)
-        except Misfit as misfit:
-            misfit.source = misfit.source or value.source
-            raise
-
-    return structure_given
-
-
-def _raw(given: Given, wanted: Any, read: Reader) -> Any:
-    """
-    The value without its note; the entries of a table or a list get one of their own.
-    """
-    _refuse_twice(given)
-    value = given.value
-    if given.text:
-        try:
-            value = read(value, wanted)
-        except TextError:
-            raise _refuse(value, wanted, _how_to_write(wanted)) from None
-    if isinstance(value, Mapping):
-        return parts(attrs.evolve(given, value=value, text=False))
-    if isinstance(value, _LISTS) and not hasattr(value, "_fields"):
-        return [attrs.evolve(given, value=item, text=False) for item in value]
-    return value
-
-
-def _refuse_twice(value: Any) -> None:
-    if isinstance(value, Given) and isinstance(value.value, Twice):
-        raise Misfit(message="is set twice", hint="keep one of the two", source=value.source)
-
-
-def _how_to_write(wanted: Any) -> str | None:
-    kinds = {typing.get_origin(bare(arm)) or bare(arm) for arm in arms(bare(wanted))}
-    if kinds & {tuple, *LISTS}:
-        return 'write it as in TOML: ["a", "b"]'
-    return 'write it as in TOML: { key = "value" }' if kinds & set(TABLES) else None
-
-
-def _inside(step: str, hook: Hook, value: Any, wanted: Any) -> Any:
-    try:
-        return hook(value, wanted)
-    except Misfit as misfit:
-        misfit.path = step + misfit.path
-        raise
-
-
-# -- single values ---------------------------------------------------------------------------------------------------
-
-
-def _structure_bool(value: Any, wanted: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _refuse(value, wanted)
-    return value
-
-
-def _structure_int(value: Any, wanted: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _refuse(value, wanted)
-    return value if wanted is int else wanted(value)
-
-
-def _structure_float(value: Any, wanted: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _refuse(value, wanted)
-    try:
-        return wanted(value)
-    except OverflowError:
-        raise _refuse(value, wanted) from None
-
-
-def _structure_finite(value: Any, wanted: Any) -> Any:
-    number = _structure_float(value, wanted)
-    if not math.isfinite(number):
-        raise Misfit("a finite number", show(value))
-    return number
-
-
-def _structure_text(value: Any, wanted: Any) -> Any:
-    if not isinstance(value, str):
-        raise _refuse(value, wanted)
-    return value if wanted is str else wanted(value)
-
-
-def _structure_bytes(value: Any, wanted: Any) -> Any:
-    if isinstance(value, str):
-        return wanted(value.encode("utf-8", "surrogateescape"))
-    if not isinstance(value, bytes):
-        raise _refuse(value, wanted)
-    return value
-
-
-def _structure_written(value: Any, wanted: Any) -> Any:
-    """
-    Types whose values are written as a string: paths, UUIDs, decimal numbers.
-    """
-    if isinstance(value, wanted):
-        return value
-    number = wanted is decimal.Decimal and isinstance(value, int | float) and not isinstance(value, bool)
-    if not isinstance(value, str) and not number:
-        raise _refuse(value, wanted)
-    try:
-        return wanted(str(value) if isinstance(value, float) else value)
-    except (ValueError, ArithmeticError):
-        raise _refuse(value, wanted) from None
-
-
-def _structure_instant(value: Any, wanted: Any) -> Any:
-    if not isinstance(value, wanted) or (wanted is datetime.date and isinstance(value, datetime.datetime)):
-        raise _refuse(value, wanted)
-    return value
-
-
-def _structure_duration(value: Any, wanted: Any) -> Any:
-    if isinstance(value, datetime.timedelta):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _refuse(value, wanted)
-    try:
-        return wanted(seconds=value)
-    except (OverflowError, ValueError):
-        raise _refuse(value, wanted) from None
-
-
-def _structure_any(value: Any, wanted: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _any(child, wanted) for key, child in value.items()}
-    return [_any(child, wanted) for child in value] if isinstance(value, list) else value
-
-
-_any = _reading(_structure_any, _read_if_toml)
-
-
-def _structure_choice(value: Any, wanted: Any) -> Any:
-    """
-    A member of an enumeration by value, else by name; a value of a ``Literal``.
-    """
-    allowed = choices(wanted)
-    for choice in allowed:
-        if value is choice.result or (type(value) is type(choice.value) and value == choice.value):
-            return choice.result
-    for choice in allowed:
-        if isinstance(value, str) and value == choice.name:
-            return choice.result
-    raise _refuse(value, wanted)
-
-
-def _structure_foreign(value: Any, wanted: Any) -> Any:
-    """
-    Types that no file can write: their values come from code, or through a converter of the field.
-    """
-    kind = typing.get_origin(wanted) or wanted
-    unnoted = value.value if isinstance(value, Given) else value
-    if isinstance(kind, type) and isinstance(unnoted, kind):
-        return unnoted
-    source = value.source if isinstance(value, Given) else None
-    hint = "give the field a converter, or set it in code"
-    raise Misfit(describe(wanted), _shown(value), hint=hint, foreign=True, source=source)
-
-
-def _structure_secret(hook: Hook, inner: Any) -> Hook:
-    """
-    A hook for secrets of a type: nothing of what is wrong with one comes out, but what was expected.
-    """
-
-    def structure_secret(value: Any, wanted: Any) -> Any:
-        _refuse_twice(value)
-        source = value.source if isinstance(value, Given) else None
-        if isinstance(value, Given) and not value.trusted:
-            raise untrusted()
-        expected = describe(inner)
-        try:
-            return Secret(hook(secret_text(value), inner))
-        except Misfit as misfit:
-            expected = misfit.expected or expected
-        except Exception:
-            pass
-        raise Misfit(expected, MASK, source=source)
-
-    return structure_secret
-
-
-def untrusted() -> Misfit:
-    """
-    A secret came from where everybody can see it.
-    """
-    return Misfit("a secret from a file or the environment, never from the command line", MASK, untrusted=True)
-
-
-def secret_text(value: Any) -> Any:
-    """
-    A secret's value without its wrapper, or the text of the file that it names: ``{ file = "/run/secrets/db" }``.
-
-    Raises:
-        Misfit: the file cannot be read.
-    """
-    unnoted = value.value if isinstance(value, Given) else value
-    if isinstance(unnoted, Secret):
-        return unnoted.get_secret_value()
-    if not isinstance(unnoted, Mapping) or set(unnoted) != {"file"}:
-        return value
-    path = plain(unnoted["file"])
-    if not isinstance(path, str):
-        raise Misfit("the path of a file as a string", MASK)
-    try:
-        text = read_text(Path(path))
-    except TextError as error:
-        reason = str(error)
-    else:
-        return Given(text.removesuffix("\n").removesuffix("\r"), f"file: {path}", text=True)
-    raise Misfit(f"the path of a file that can be read ('{path}': {reason})", MASK)
+    return Misfit(None, shown(value), message=first_words(error), path=path, quoted=True)
 
 
 # -- tables and lists ------------------------------------------------------------------------------------------------
@@ -418,7 +121,7 @@ def _table_class(wanted: Any, converter: cattrs.Converter) -> Hook:
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise _refuse(value, wanted)
+            raise refuse(value, wanted)
         table = _fold_keys(value, known)
         for name in sorted(needed - table.keys()):
             raise Misfit(describe(known[name]), path=f".{name}")
@@ -428,7 +131,7 @@ def _table_class(wanted: Any, converter: cattrs.Converter) -> Hook:
             found = _as_misfit(error, value)
         raise found
 
-    return _reading(structure_table)
+    return reading(structure_table)
 
 
 def _is_needed(field: Any) -> bool:
@@ -462,7 +165,7 @@ def _typed_dict(wanted: Any, converter: cattrs.Converter) -> Hook:
 
     def structure_typed_dict(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise _refuse(value, wanted)
+            raise refuse(value, wanted)
         table = _fold_keys(value, known)
         for name in sorted(needed - table.keys()):
             raise Misfit(describe(known[name]), path=f".{name}")
@@ -472,7 +175,7 @@ def _typed_dict(wanted: Any, converter: cattrs.Converter) -> Hook:
             found = _as_misfit(error, value)
         raise found
 
-    return _reading(structure_typed_dict)
+    return reading(structure_typed_dict)
 
 
 def _required_keys(wanted: Any) -> set[str]:
@@ -494,30 +197,31 @@ def _list(wanted: Any, converter: cattrs.Converter) -> Hook:
     make = _MAKERS.get(typing.get_origin(wanted) or wanted, list)
 
     def structure_list(value: Any, _: Any) -> Any:
-        if not isinstance(value, _LISTS):
-            raise _refuse(value, wanted)
-        items = [_inside(f"[{index}]", hook, item, inner) for index, item in enumerate(value)]
+        if not isinstance(value, LIST_VALUES):
+            raise refuse(value, wanted)
+        items = [inside(f"[{index}]", hook, item, inner) for index, item in enumerate(value)]
         try:
             return make(items)
         except TypeError:  # what cannot be hashed cannot be in a set
-            raise _refuse(value, wanted) from None
+            raise refuse(value, wanted) from None
 
-    return _reading(structure_list)
+    return reading(structure_list)
 
 
 def _tuple(wanted: Any, converter: cattrs.Converter) -> Hook:
-    inner = typing.get_args(wanted)
-    if not inner or inner[-1] is Ellipsis:
+    inner = tuple_types(wanted)
+    if not inner:
         return _list(wanted, converter)
     hooks = [converter.get_structure_hook(each) for each in inner]
 
     def structure_tuple(value: Any, _: Any) -> Any:
         if not isinstance(value, list | tuple) or len(value) != len(inner):
-            raise _refuse(value, wanted)
+            raise refuse(value, wanted)
         triples = zip(hooks, value, inner, strict=True)
-        return tuple(_inside(f"[{index}]", *triple) for index, triple in enumerate(triples))
+        items = [inside(f"[{index}]", *triple) for index, triple in enumerate(triples)]
+        return wanted(*items) if is_named_tuple(wanted) else tuple(items)
 
-    return _reading(structure_tuple)
+    return reading(structure_tuple)
 
 
 def _dict(wanted: Any, converter: cattrs.Converter) -> Hook:
@@ -526,18 +230,19 @@ def _dict(wanted: Any, converter: cattrs.Converter) -> Hook:
     """
     keys, values = typing.get_args(wanted) or (Any, Any)
     key_hook, hook = converter.get_structure_hook(keys), converter.get_structure_hook(values)
+    make = collections.OrderedDict if typing.get_origin(wanted) is collections.OrderedDict else dict
 
     def structure_dict(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise _refuse(value, wanted)
+            raise refuse(value, wanted)
         table = {}
         for key, item in value.items():
             step = f".{dotted([str(key)])}"
             written = Given(key, "", text=True) if isinstance(key, str) and keys is not Any else key
-            table[_inside(step, key_hook, written, keys)] = _inside(step, hook, item, values)
-        return table
+            table[inside(step, key_hook, written, keys)] = inside(step, hook, item, values)
+        return make(table)
 
-    return _reading(structure_dict)
+    return reading(structure_dict)
 
 
 def _union(wanted: Any, converter: cattrs.Converter) -> Hook:
@@ -551,7 +256,7 @@ def _union(wanted: Any, converter: cattrs.Converter) -> Hook:
         return hooks[0][1]
 
     def structure_union(value: Any, _: Any) -> Any:
-        _refuse_twice(value)
+        refuse_twice(value)
         unnoted = value.value if isinstance(value, Given) else value
         if unnoted is None and optional:
             return None
@@ -564,7 +269,7 @@ def _union(wanted: Any, converter: cattrs.Converter) -> Hook:
         if len(misfits) == 1:
             raise misfits[0]
         source = value.source if isinstance(value, Given) else None
-        raise Misfit(describe(wanted), _shown(value), source=source)
+        raise Misfit(describe(wanted), shown(value), source=source)
 
     return structure_union
 
@@ -582,19 +287,7 @@ def _takes_any_text(wanted: Any) -> bool:
 
 def _secret(wanted: Any, converter: cattrs.Converter) -> Hook:
     inner = (typing.get_args(wanted) or (str,))[0]
-    return _structure_secret(converter.get_structure_hook(inner), inner)
-
-
-def _or_choice(hook: Hook) -> Hook:
-    """
-    A hook for a class that knows enumerations derived from it: ``class Level(str, Enum)``.
-    """
-    choice = _reading(_structure_choice, _read_choice)
-
-    def structure_either(value: Any, wanted: Any) -> Any:
-        return choice(value, wanted) if issubclass(wanted, enum.Enum) else hook(value, wanted)
-
-    return structure_either
+    return structure_secret(converter.get_structure_hook(inner), inner)
 
 
 _MAKERS: Mapping[Any, Callable[[list[Any]], Any]] = {
@@ -605,26 +298,12 @@ _MAKERS: Mapping[Any, Callable[[list[Any]], Any]] = {
     frozenset: frozenset,
     tuple: tuple,
 }
-_SCALARS: Mapping[Any, Hook] = {
-    bool: _reading(_structure_bool, _read_truth),
-    int: _reading(_structure_int),
-    str: _reading(_structure_text, _read_as_it_is),
-    bytes: _reading(_structure_bytes, _read_as_it_is),
-    enum.Enum: _reading(_structure_choice, _read_choice),
-    PurePath: _reading(_structure_written, _read_as_it_is),
-    Path: _reading(_structure_written, _read_as_it_is),
-    uuid.UUID: _reading(_structure_written, _read_as_it_is),
-    decimal.Decimal: _reading(_structure_written, _read_as_it_is),
-    datetime.datetime: _reading(_structure_instant),
-    datetime.date: _reading(_structure_instant),
-    datetime.time: _reading(_structure_instant),
-    datetime.timedelta: _reading(_structure_duration),
-}
 _FACTORIES: tuple[tuple[Callable[[Any], bool], Callable[[Any, cattrs.Converter], Hook]], ...] = (
-    (lambda wanted: wanted in (Any, object) or isinstance(wanted, typing.TypeVar), lambda wanted, _: _any),
-    (is_literal, lambda wanted, _: _reading(_structure_choice, _read_choice)),
+    (lambda wanted: wanted in (Any, object) or isinstance(wanted, typing.TypeVar), lambda wanted, _: ANYTHING),
+    (is_literal, lambda wanted, _: CHOICE),
     (lambda wanted: (typing.get_origin(wanted) or wanted) in LISTS, _list),
-    (lambda wanted: (typing.get_origin(wanted) or wanted) is tuple, _tuple),
+    (lambda wanted: (typing.get_origin(wanted) or wanted) is tuple or is_named_tuple(wanted), _tuple),
+    (lambda wanted: (typing.get_origin(wanted) or wanted) in _FOREIGN, lambda wanted, _: structure_foreign),
     (lambda wanted: (typing.get_origin(wanted) or wanted) in TABLES, _dict),
     (typing.is_typeddict, _typed_dict),
     (is_table_class, _table_class),
@@ -636,11 +315,10 @@ _FACTORIES: tuple[tuple[Callable[[Any], bool], Callable[[Any, cattrs.Converter],
 @functools.lru_cache(maxsize=2)
 def _converter(finite: bool) -> cattrs.Converter:
     converter = cattrs.Converter(
-        prefer_attrib_converters=True, structure_fallback_factory=lambda wanted: _structure_foreign
+        prefer_attrib_converters=True, structure_fallback_factory=lambda wanted: structure_foreign
     )
-    numbers = {float: _reading(_structure_finite if finite else _structure_float)}
-    for cls, hook in {**_SCALARS, **numbers}.items():
-        converter.register_structure_hook(cls, _or_choice(hook))
+    for cls, hook in {**SCALARS, float: FINITE if finite else ANY_NUMBER}.items():
+        converter.register_structure_hook(cls, hook)
     for predicate, factory in _FACTORIES:
         converter.register_structure_hook_factory(predicate, factory)
     return converter

@@ -13,14 +13,15 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from ._declaration import Field
+from ._scalars import LONGEST, Misfit, first_words, names_file, secret_text, untrusted
 from ._settings import MOST, SettingValue
-from ._shape import LONGEST, Misfit, first_words, secret_text, structure, untrusted
+from ._shape import structure
 from ._sources import PREFIX, Given, Twice, plain
 from ._text import MASK, dotted, is_secret_name, nearest, normalise, redact, shorten
 from ._toml import show
@@ -79,31 +80,40 @@ def unknown_settings(
     """
     known = tuple(known)
     names = [each if isinstance(each, str) else each.name for each in known]
-    secrets = {each.name for each in known if isinstance(each, Field) and is_secret(each.type)}
-    files = {normalise(name + _FILE) for name in secrets}
-    spelled = {normalise(name): name for name in names}
-    taken = {name for name in names if name in given}
+    secrets = [each.name for each in known if isinstance(each, Field) and is_secret(each.type)]
     found: list[UnknownSettingError] = []
-    for key, value in given.items():
-        same = spelled.get(normalise(key))
-        if key in names or (value.folded and same is None and normalise(key) in files):
-            continue
-        if same is not None and same not in taken:
-            taken.add(same)
-            continue
-        problem = UnknownSettingError(
-            component=component, distribution=distribution, setting=shorten(key), source=value.source
-        )
-        if same is not None:
-            problem.message = f"setting '{key}' from {value.source} is set already, in another spelling"
+    for key, other_spelling in _unknown_keys(given, names, {normalise(name + _FILE) for name in secrets}):
+        source = given[key].source
+        problem = UnknownSettingError(component=component, distribution=distribution, setting=key, source=source)
+        if other_spelling:
+            problem.message = f"setting '{key}' from {source} is set already, in another spelling"
             problem.hint = "keep one of the two"
         elif len(found) < MOST:
             near = nearest(key, names)
             problem.hint = f"did you mean '{near}'?" if near else f"it has {', '.join(sorted(names)) or 'no settings'}"
+        problem.setting = shorten(key)
         found.append(problem)
     for last in found[MOST : MOST + 1]:
         last.hint = f"there are {len(found) - MOST} more like this"
     return found[: MOST + 1]
+
+
+def _unknown_keys(
+    given: Mapping[str, Given], names: Sequence[str], files: Container[str]
+) -> Iterator[tuple[str, bool]]:
+    """
+    The keys that no setting takes, and whether that is because another spelling of the key is taken already.
+    """
+    spelled = {normalise(name): name for name in names}
+    taken = {name for name in names if name in given}
+    for key, value in given.items():
+        same = spelled.get(normalise(key))
+        if key in taken or (value.folded and same is None and normalise(key) in files):
+            continue
+        if same is None or same in taken:
+            yield key, same is not None
+        else:
+            taken.add(same)
 
 
 def structure_setting(
@@ -156,12 +166,11 @@ def check_together(
     instance = _bare_instance(cls, fields, values) if checked else None
     found: list[SettingError] = []
     for field in checked if instance is not None else ():
-        effective = getattr(instance, field.name, attrs.NOTHING)
+        source = values[field.name].source if field.name in values else "default"
         try:
-            _validate(field, instance, effective)
+            _validate(field, instance, getattr(instance, field.name, attrs.NOTHING))
         except Misfit as misfit:
-            setting = values.get(field.name)
-            found.append(_Place(component, field, distribution).error(misfit, setting.source if setting else "default"))
+            found.append(_Place(component, field, distribution).error(misfit, source))
     return found
 
 
@@ -229,7 +238,7 @@ def _for_converter(field: Field, given: Given) -> Any:
     field's own type if it can be.
     """
     secret = is_secret(field.type)
-    if not given.trusted and holds_secret(field.type):
+    if not given.trusted and holds_secret(field.type) and not (secret and names_file(given)):
         raise untrusted()
     unread = secret_text(given) if secret else given
     wanted = _parameter_type(field.attribute.converter)

@@ -16,7 +16,7 @@ MASK = "*******"
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 # Up to an "@" before the path; else any up to the first "@", for passwords with "/", "?" or "#" that nobody quoted.
 _URL_PASSWORD = re.compile(
-    r"(?P<head>://[^\s/?#:@]*):(?P<password>[^\s/?#]*@|(?!\d{1,5}(?:[/?#]|$))[^\s@'\"<>]{0,500}@)",
+    r"(?P<head>://[^\s/?#:]*):(?P<password>[^\s/?#]*@|(?!\d{1,5}(?:[/?#]|$))[^\s@'\"<>]{0,500}@)",
 )
 _NAMED_PASSWORD = re.compile(
     r"(?P<head>(?:password|passwd|passphrase|pwd|secret|token|api[-_]?key)(?:\s*=\s*|['\"]\s*[:=]\s*))"

@@ -49,7 +49,7 @@ LISTS = (
     abc.Collection,
     abc.Iterable,
 )
-TABLES = (dict, abc.Mapping, abc.MutableMapping)
+TABLES = (dict, collections.OrderedDict, abc.Mapping, abc.MutableMapping)
 
 
 @attrs.frozen
@@ -174,6 +174,23 @@ def field_types(wanted: Any) -> Mapping[str, Any]:
     return {field.name: resolved.get(field.name, field.type) for field in fields_of(cls) if field.init}
 
 
+def is_named_tuple(wanted: Any) -> bool:
+    """
+    Whether it is a ``NamedTuple``, whose values are written as lists.
+    """
+    return isinstance(wanted, type) and issubclass(wanted, tuple) and hasattr(wanted, "_fields")
+
+
+def tuple_types(wanted: Any) -> tuple[Any, ...]:
+    """
+    The types of the values of a tuple with a fixed length; none for any other tuple.
+    """
+    if is_named_tuple(wanted):
+        return tuple(typing.get_type_hints(wanted).values())
+    inner = typing.get_args(wanted)
+    return () if inner[-1:] == (Ellipsis,) else inner
+
+
 def describe(wanted: Any) -> str:
     """
     Its values in words: ``an integer``, ``one of "a", "b"``.
@@ -188,8 +205,8 @@ def describe(wanted: Any) -> str:
         return "one of " + ", ".join(show(_written(choice)) for choice in allowed)
     if origin is Secret:
         return describe(args[0] if args else str)
-    if origin is tuple and args and args[-1] is not Ellipsis:
-        return f"a list of exactly {len(args)}: {', '.join(map(describe, args))}"
+    if (origin is tuple or is_named_tuple(wanted)) and (inner := tuple_types(wanted)):
+        return f"a list of exactly {len(inner)}: {', '.join(map(describe, inner))}"
     if origin is tuple or origin in LISTS:
         return f"a list, each value {describe(args[0])}" if args else "a list"
     if origin in TABLES:

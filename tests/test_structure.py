@@ -131,6 +131,11 @@ class Options(typing.TypedDict, total=False):
     name: str
 
 
+class Size2D(typing.NamedTuple):
+    width: int
+    unit: str
+
+
 Port = NewType("Port", int)
 
 
@@ -194,6 +199,10 @@ UUID = uuid.UUID(int=5)
         (Point, {"x": 1}, Point(1)),
         (Box[int], {"content": 1}, Box(1)),
         (Options, {"size": 1}, {"size": 1}),
+        (Size2D, [1, "x"], Size2D(1, "x")),
+        (Size2D, Size2D(1, "x"), Size2D(1, "x")),
+        (collections.OrderedDict[str, int], {"a": 1}, collections.OrderedDict(a=1)),
+        (collections.Counter[str], collections.Counter("a"), collections.Counter("a")),
         (int | None, 5, 5),
         (int | None, None, None),
         (int | str, 5, 5),
@@ -282,6 +291,8 @@ def test_value_fits_its_type(wanted: Any, value: Any, expected: Any) -> None:
             "setting 'value.content' from conductor.toml: components.db.value.content is \"x\"",
         ),
         (Options, {"size": 1, "nam": 2}, "hint: did you mean 'name'?"),
+        (Size2D, [1], "is [1], expected a list of exactly 2: an integer, a string"),
+        (collections.Counter[str], {"a": 1}, "expected an object of class 'collections.Counter'"),
         (Options, {}, "setting 'value.size' has no value, expected an integer"),
         (Options, {"size": "x"}, "setting 'value.size' from"),
         (int | None, "5", 'is "5", expected an integer'),
@@ -878,6 +889,20 @@ def test_secret_is_read_from_a_file_of_its_own(tmp_path: Path, wanted: Any, cont
     path.write_bytes(content.encode())
     table = {"file": str(path)}
     assert structured(wanted, {"a": table} if isinstance(expected, dict) else table) == expected
+
+
+def test_file_of_a_secret_may_stand_on_the_command_line(tmp_path: Path) -> None:
+    """
+    The path of a secret's file is no secret.
+    """
+    path = tmp_path / "secret"
+    path.write_text("hunter2\n")
+    settings = load_settings([AssignmentSource([f"db.value.file={path}"])])
+    for options, expected in (({}, Secret("hunter2")), ({"converter": Secret}, "hunter2")):
+        field = field_of(Secret[str], **options)
+        found = structure_setting("db", field, match_setting(settings.components["db"].values, field))
+        assert isinstance(found, SettingValue)
+        assert found.value == expected
 
 
 def test_secret_file_goes_through_the_converter(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_printable_text_can_be_encoded_and_stays_as_it_is(text: str) -> None:
     [
         ("postgresql://me:hunter2@host/db", f"postgresql://me:{MASK}@host/db"),
         ("redis://:hunter2@host", f"redis://:{MASK}@host"),
+        ("smtp://me@example.com:hunter2@host:25", f"smtp://me@example.com:{MASK}@host:25"),
+        ("http://me@host:8080/a@b", "http://me@host:8080/a@b"),
         ("x://me:hun@ter2@host/db?mail=a@b", f"x://me:{MASK}@host/db?mail=a@b"),
         ("x://me:hunter#2/3?4@host/db", f"x://me:{MASK}@host/db"),
         ("cannot reach 'x://me:hunter2@host'", f"cannot reach 'x://me:{MASK}@host'"),
