@@ -7,12 +7,27 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from postgres_servers import DEFAULT_URL, Server, Workshop, answers, execute, open_workshop, run, with_database
+# Not installed, as being installed is what puts it in charge of the database.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+
+from postgres_servers import (  # noqa: E402  # found by the line above
+    DEFAULT_URL,
+    Server,
+    Workshop,
+    answers,
+    execute,
+    open_workshop,
+    run,
+    with_database,
+)
 
 
 @pytest.fixture(scope="session")
