@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from tests.integration.workshop import FOLDERS, Workshop
+from tests.integration.workshop import FOLDERS, ROOT, Workshop
 
 ENTRY_POINTS = {
     "conductor-core": {"console_scripts": {"conductor": "conductor._cli:main"}},
@@ -80,12 +80,13 @@ def test_a_wheel_says_what_it_publishes(workshop: Workshop, name: str) -> None:
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_wheel_says_what_it_is(workshop: Workshop, name: str) -> None:
     """
-    The metadata in a wheel names the distribution, its Python, its licence and what it is about.
+    The metadata in a wheel names the distribution, its Python and what it is about; the licence is in it word for word.
     """
     headers = read_headers(workshop, name)
     assert headers["Name"] == name
     assert headers["Requires-Python"] == ">=3.11"
     assert (headers["License-Expression"] or headers["License"]) == "BSD-3-Clause"
+    assert read_metadata(workshop, name, "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
     assert headers["Summary"]
     assert len(str(headers.get_payload())) > 100, "there is no description"
 

@@ -139,7 +139,7 @@ def fingerprint() -> str:
     """
     A name for everything that wheels and environment depend on.
     """
-    digest = hashlib.sha256("\n".join([sys.version, str(ROOT), *installed_versions()]).encode())
+    digest = hashlib.sha256("\n".join([sys.version, sys.base_prefix, str(ROOT), *installed_versions()]).encode())
     for path in (Path(__file__), *source_files()):
         digest.update(f"\n{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return digest.hexdigest()[:16]
