@@ -70,7 +70,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """
     by_lower = {candidate.lower(): candidate for candidate in sorted(known, reverse=True)}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+    same_letters = (known for known in sorted(by_lower) if sorted(known) == sorted(name.lower()))
+    near = found[0] if found else next(same_letters, None)  # of short names, a swap leaves too little in place
+    return by_lower[near] if near is not None else None
 
 
 def enumerate_names(names: Iterable[str]) -> str:

@@ -101,13 +101,20 @@ def test_hostile_text_costs_no_time(part: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("databse", "database"), ("DATABASE", "database"), ("web", "web-api"), ("zzz", None), ("", None)],
+    [
+        ("databse", "database"),
+        ("DATABASE", "database"),
+        ("web", "web-api"),
+        ("BD", "db"),
+        ("zzz", None),
+        ("", None),
+    ],
 )
 def test_nearest(name: str, found: str | None) -> None:
     """
     A misspelt name leads to the one that is meant, a strange one to nothing.
     """
-    assert nearest(name, ["web-api", "database", "queue"]) == found
+    assert nearest(name, ["web-api", "database", "queue", "db"]) == found
 
 
 def test_nearest_does_not_depend_on_order() -> None:
