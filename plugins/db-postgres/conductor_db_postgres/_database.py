@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from conductor import setting
 from conductor_db import Database, DatabaseSetupError
+from conductor_db._url import redact, shown_url
 
 from ._address import check_url, dsn_of, url_of
-from ._connection import Connector, ReadOnlyError, StandbyError, complain_if_read_only, may_pass, reach
+from ._connection import Connector, ReadOnlyError, StandbyError, complain_if_read_only, may_pass, reach, summary
 from ._engines import postgres_engines, unlimited_engine
 from ._listener import listening
 from ._lock import locked
@@ -164,18 +165,18 @@ class PostgresDatabase(Database):
         return self._unlimited.begin()
 
     def _explain(self, error: Exception, url: URL) -> DatabaseSetupError:
-        failure = super()._explain(error, url)
-        failure.hint = failure.hint or _hint(getattr(error, "orig", None) or error, url)
+        original = getattr(error, "orig", None) or error
+        reason = redact(summary(original), url)
         if may_pass(error):
-            failure.reason = f"it could not be used within {self.wait_for_server:g} s: {failure.reason}"
-        return failure
+            reason = f"it could not be used within {self.wait_for_server:g} s: {reason}"
+        return DatabaseSetupError(url=shown_url(url), reason=reason, hint=_hint(original, url))
 
 
 def _hint(error: BaseException, url: URL) -> str | None:
     """
     What to check after an error.
     """
-    where = url.host or "its socket"
+    where = f"{url.host or 'localhost'}:{url.port or 5432}"
     match error:
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
             return "check user and password in the setting 'url', and 'pg_hba.conf' on the server"
