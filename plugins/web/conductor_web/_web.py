@@ -71,9 +71,7 @@ class WebServer(Component):
         self._lifespan = Lifespan(application)
         self.defer(self._lifespan.cancel)
         await self._lifespan.begin()
-        self._listener = Listener.make(
-            sock, application, state=self._lifespan.state, access_log=self.access_log
-        )
+        self._listener = Listener.make(sock, application, state=self._lifespan.state, access_log=self.access_log)
         self.defer(self._listener.cut_off)
         await self._listener.listen()
         self.spawn(self._listener.tick(), name="serve")

@@ -13,12 +13,12 @@ from pathlib import Path
 import attrs
 import httpx
 import pytest
-from orders_api import OrdersAPI
 from sqlalchemy import text
 
 from conductor.testing import running
 from conductor_db import Database
 from conductor_mq.testing import MemoryMessageQueue
+from orders_api import OrdersAPI
 
 TOPIC = "orders.received"
 

@@ -5,9 +5,9 @@ Prices with a discount for large orders; installing it is enough.
 from __future__ import annotations
 
 import attrs
-from orders_workers import Pricing
 
 from conductor import setting
+from orders_workers import Pricing
 
 __all__ = ["DiscountedPricing"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from orders_discounts import DiscountedPricing
 from orders_workers import Pricing
 

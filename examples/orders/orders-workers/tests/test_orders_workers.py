@@ -12,12 +12,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from orders_workers import OrdersWorkers, Pricing
 from sqlalchemy import text
 
 from conductor.testing import running
 from conductor_db import Database
 from conductor_mq.testing import MemoryMessageQueue
+from orders_workers import OrdersWorkers, Pricing
 
 TOPIC = "orders.received"
 GROUP = "orders-workers"
