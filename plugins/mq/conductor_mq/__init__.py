@@ -25,6 +25,7 @@ from .exceptions import (
     NotHeldError,
     QueueError,
     QueueFileError,
+    QueueServerError,
     QueueUnavailableError,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "NotHeldError",
     "QueueError",
     "QueueFileError",
+    "QueueServerError",
     "QueueUnavailableError",
     "SQLiteMessageQueue",
     "Subscription",

@@ -7,6 +7,7 @@ Every error that a message queue raises.
     └── QueueError                  anything that a queue could not do
         ├── QueueUnavailableError   the queue is not set up, or is shut down already
         ├── QueueFileError          the embedded queue cannot use its file
+        ├── QueueServerError        the server that keeps the messages cannot be used
         ├── NotHeldError            a delivery is settled or extended that is not held any more
         └── InvalidMessageError     a message that no queue takes
             └── MessageTooLargeError    … because its body is too large
@@ -63,6 +64,28 @@ class QueueFileError(QueueError):
 
     def __str__(self) -> str:
         text = f"cannot keep messages in {self.path!r}: {self.reason}"
+        return f"{text}\nhint: {self.hint}" if self.hint else text
+
+
+@attrs.define(eq=False, slots=False)
+class QueueServerError(QueueError):
+    """
+    The server that keeps the messages cannot be reached, refuses, or does not confirm in time.
+
+    Attributes:
+        address: where the server is, without any password.
+        reason: what is wrong.
+        hint: the next step, if there is one.
+
+    .. versionadded:: 0.1
+    """
+
+    address: str
+    reason: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"cannot use the message server at {self.address!r}: {self.reason}"
         return f"{text}\nhint: {self.hint}" if self.hint else text
 
 

@@ -78,7 +78,7 @@ async def acknowledged_message_is_gone(trial: Trial) -> None:
 
 async def order_of_publication(trial: Trial) -> None:
     """
-    One consumer that takes one message at a time gets the messages of one publisher in order.
+    One consumer that takes one message at a time gets the messages of one publisher without a key in order.
     """
     async with trial.queue(visibility=LONG) as queue, queue.subscribe("orders") as deliveries:
         bodies = [b"%d" % number for number in range(50)]
@@ -210,7 +210,8 @@ async def topics_are_just_text(trial: Trial) -> None:
         for name in HOSTILE:
             async with queue.subscribe(name, group=name) as deliveries:
                 await queue.publish(name, b"end")
-                expect(await trial.take(deliveries, 2), [name.encode(), b"end"], f"messages of topic {name!r}")
+                got = sorted(await trial.take(deliveries, 2))
+                expect(got, sorted([name.encode(), b"end"]), f"messages of topic {name!r}")
 
 
 async def large_bodies(trial: Trial) -> None:
