@@ -105,7 +105,8 @@ class Binder:
             return True
         else:
             near = nearest(name, selection.names())
-            hint = f"did you mean '{near}'?" if near else f"declare it: [components.{dotted([name])}] component = …"
+            hint = f"did you mean '{near}'? or " if near else ""
+            hint += f"declare it: [components.{dotted([name])}] component = …"
             hint = "take it out of exclude" if excluded and selection.has(name) else hint
             reason = "it is excluded" if excluded and selection.has(name) else "there is none"
             self._miss(node, field, f"field '{field.name}' needs the instance '{name}' ({source}), and {reason}", hint)
@@ -126,12 +127,13 @@ class Binder:
 
     def _bind_published(self, node: Node, field: Field) -> bool:
         selection, wanted = self.inclusion.selection, field.wanted
-        exact = [name for name in selection.published_names(wanted) if not selection.is_excluded(name)]
+        others = (name for name in selection.published_names(wanted) if self.inclusion.find(name) is not node)
+        exact = [name for name in others if not selection.is_excluded(name)]
         if len(exact) > 1:
             self._tell_ambiguous(node, field, tuple(exact))
             return True
         name = exact[0] if exact else selection.published_for(wanted)
-        if name is None or selection.is_excluded(name):
+        if name is None or selection.is_excluded(name) or self.inclusion.find(name) is node:
             return False
         provider = self.inclusion.include(name)
         if provider is not None:
@@ -204,7 +206,7 @@ class Binder:
         if field.fallback is not None and by_fallback:
             cls, rule = field.fallback, f"fallback of field '{field.name}'"
         name = self.inclusion.selection.name_needed(cls)
-        if self.inclusion.selection.is_excluded(name):
+        if self.inclusion.selection.is_excluded(name) or self.inclusion.find(name) is node:
             self._last.append((node, field))
             return
         provider = self.inclusion.include(name)

@@ -406,30 +406,27 @@ def resolve_type(cls: type, attribute: attrs.Attribute[Any]) -> Any:
     if annotation is None:
         raise _wrong_field(cls, attribute.name, "has no type", f"annotate it: '{attribute.name}: SomeType'")
     owner, namespace = _declared_in(cls, attribute.name)
-    found, problem, hint = _evaluate(owner, attribute.name, annotation, namespace)
-    if problem:
-        raise _wrong_field(owner, attribute.name, f"has the type '{annotation}', {problem}", hint)
+    found = _evaluate(owner, attribute.name, annotation, dict(namespace))
     return _filled_in(cls, owner, found) if getattr(found, "__parameters__", ()) or _is_variable(found) else found
 
 
-def _evaluate(owner: type, name: str, annotation: Any, namespace: Mapping[str, Any]) -> tuple[Any, str, str]:
-    """
-    The annotation as an object, or what is wrong with it and the next step.
-    """
+def _evaluate(owner: type, name: str, annotation: Any, namespace: dict[str, Any]) -> Any:
     module = sys.modules.get(owner.__module__)
     # A class, since only there may an annotation be 'Final'.
     holder = type("holder", (), {"__annotations__": {name: annotation}})
+    text = f"has the type '{annotation}',"
     hint = "write a type that can be evaluated at run time"
     try:
-        hints = typing.get_type_hints(holder, vars(module) if module else {}, dict(namespace), include_extras=True)
+        hints = typing.get_type_hints(holder, vars(module) if module else {}, namespace, include_extras=True)
     except NameError as error:
         hint = f"import '{error.name}' at run time (not under TYPE_CHECKING), before the class is used"
-        return None, f"in which '{error.name}' cannot be resolved", hint
+        raise _wrong_field(owner, name, f"{text} in which '{error.name}' cannot be resolved", hint) from error
     except Exception as error:  # an annotation is any expression
-        return None, f"which cannot be resolved: {error}", hint
+        raise _wrong_field(owner, name, f"{text} which cannot be resolved: {error}", hint) from error
     found = hints[name]
-    is_type = isinstance(found, type) or typing.get_origin(found) or type(found).__module__ in _MODULES_OF_TYPES
-    return (found, "", "") if is_type else (None, "which cannot be resolved: it is not a type", hint)
+    if isinstance(found, type) or typing.get_origin(found) or type(found).__module__ in _MODULES_OF_TYPES:
+        return found
+    raise _wrong_field(owner, name, f"{text} which cannot be resolved: it is not a type", hint)
 
 
 def _declared_in(cls: type, field: str) -> tuple[type, Mapping[str, Any]]:

@@ -206,9 +206,8 @@ class Resolver:
                 self.problems.append(own)
             abstract = sorted(getattr(node.cls, "__abstractmethods__", ())) if inspect.isabstract(node.cls) else []
             if abstract:
-                self.problems.append(
-                    refusal(node, "is abstract and cannot be built", (f"it lacks {', '.join(abstract)}",))
-                )
+                lacks = (f"it lacks {enumerate_names(abstract)}",)
+                self.problems.append(refusal(node, "is abstract and cannot be built", lacks))
             self._check_stand_in(node)
 
     def _check_stand_in(self, node: Node) -> None:
