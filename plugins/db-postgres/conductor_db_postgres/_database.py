@@ -66,7 +66,7 @@ class PostgresDatabase(Database):
         help="seconds to wait at set-up for a server that is not up yet; less than the limit of set-up",
     )
     application_name: str = setting(default="conductor", help="what the server calls our connections")
-    _connector: Connector | None = None
+    _connector: Connector | None = None  # for what is not done by statements that have a limit
     _unlimited: AsyncEngine | None = None
 
     async def health(self) -> None:
@@ -148,7 +148,7 @@ class PostgresDatabase(Database):
         patient = attrs.evolve(connector, statement_timeout=0.0)
         self.defer(patient.close_all)
         await reach(patient, limit=self.wait_for_server, logger=self.logger)
-        self._connector = connector
+        self._connector = patient
         self._unlimited = await self.enter(unlimited_engine(url, patient))
         pooling = {
             "pool_size": self.pool_size,

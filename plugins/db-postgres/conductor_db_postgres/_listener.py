@@ -121,7 +121,8 @@ async def _subscribe(
 
     async with contextlib.AsyncExitStack() as attempt:
         connection = await attempt.enter_async_context(held(connector, pulse=PULSE, on_lost=lost.set))
-        await connection.add_listener(channel, receive)
+        async with asyncio.timeout(PULSE):
+            await connection.add_listener(channel, receive)
         stack.push_async_exit(attempt.pop_all())
     if connection.is_closed():
         lost.set()

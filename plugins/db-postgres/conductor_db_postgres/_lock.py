@@ -13,7 +13,7 @@ import asyncpg
 
 from conductor.exceptions import ConductorError
 
-from ._connection import Connection, Connector, held
+from ._connection import Connection, Connector, held, milliseconds
 
 PULSE = 10.0  # seconds between two questions whether the server is still there
 ROUND = 10.0  # seconds to wait in the server's queue before making sure that it is still there
@@ -93,12 +93,12 @@ def number_of(key: int | str) -> int:
 async def _acquire(connection: Connection, number: int, *, key: int | str, timeout: float | None) -> None:
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number):
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number, timeout=ROUND):
         left = ROUND if deadline is None else min(ROUND, deadline - loop.time())
         if left <= 0:
             raise TimeoutError(f"somebody else holds the advisory lock {key!r}")
         try:
-            await connection.execute(f"SET lock_timeout = {max(1, round(left * 1000))}")
+            await connection.execute(f"SET lock_timeout = {milliseconds(left)}", timeout=ROUND)
             await connection.execute("SELECT pg_advisory_lock($1)", number, timeout=2 * ROUND)
             return
         except asyncpg.LockNotAvailableError:
@@ -110,6 +110,6 @@ async def _release(connection: Connection, number: int, *, key: int | str) -> No
     Let the next one have it now, and not when the server has taken note of the end of the connection.
     """
     try:
-        await connection.execute("SELECT pg_advisory_unlock($1)", number)
+        await connection.execute("SELECT pg_advisory_unlock($1)", number, timeout=ROUND)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LockLostError(key) from error
