@@ -16,9 +16,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
-import attrs
-
+from ._diagnosis import Waiting
 from ._engine import Engine, Stage
 from ._node import Build, Node, construct
 from ._plan import Plan
@@ -26,28 +26,6 @@ from ._report import Times
 from ._suspension import suspended
 from .exceptions import ComponentError, RunError, SetupError, ShutdownError, UsageError
 from .lifecycle import State, Transition
-
-
-@attrs.frozen
-class Waiting:
-    """
-    What one component is doing, or waiting for.
-
-    Attributes:
-        component: its name.
-        phase: what it does, in the words of :class:`ComponentError`; None if it has not begun.
-        seconds: for how long.
-        suspended: where its coroutine stands, innermost last, as ``file:line in function``.
-        tasks: the same for each task that it spawned, by name.
-        on: the components that it waits for.
-    """
-
-    component: str
-    phase: str | None
-    seconds: float = 0.0
-    suspended: tuple[str, ...] = ()
-    tasks: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    on: tuple[str, ...] = ()
 
 
 class Runner:
@@ -110,6 +88,26 @@ class Runner:
         if self._engine.stage not in (Stage.SETTING_UP, Stage.STOPPING):
             return ()
         return tuple(found for node in self._engine.nodes if (found := self._describe(node)) is not None)
+
+    def running(self) -> tuple[Waiting, ...]:
+        """
+        What the components that are ready do by themselves: their `run`, and the tasks that they spawned.
+        """
+        found = []
+        for node in self._engine.nodes:
+            run = node.run.task if node.run is not None and not node.run.over else None
+            tasks = _spawned(node)
+            if node.state is State.READY and (run is not None or tasks):
+                seconds = self._engine.time() - (node.setup_ended or 0.0)
+                places = suspended(run) if run is not None else ()
+                found.append(Waiting(node.step.name, "run", seconds, places, tasks))
+        return tuple(found)
+
+    def owner_of(self, task: asyncio.Task[Any]) -> str | None:
+        """
+        The name of the component that a task works for; None if it is not one that the runner knows.
+        """
+        return next((call.owner.step.name for call in self._engine.calls() if call.task is task), None)
 
     async def setup(self) -> bool:
         """
@@ -215,8 +213,7 @@ class Runner:
             raise error
 
     def _describe(self, node: Node) -> Waiting | None:
-        tasks = [] if node.scope is None else [call.task for call in node.scope.tasks() if call.task is not None]
-        spawned = tuple((task.get_name(), suspended(task)) for task in tasks)
+        spawned = _spawned(node)
         if node.call is not None and node.call.task is not None:
             seconds = self._engine.time() - node.call.began
             where = suspended(node.call.task)
@@ -228,3 +225,11 @@ class Runner:
             on = tuple(dependent.step.name for dependent in node.dependents if not dependent.state.final)
             return Waiting(node.step.name, None, tasks=spawned, on=on)
         return None
+
+
+def _spawned(node: Node) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """
+    Where each task stands that a component has spawned, by its name.
+    """
+    tasks = [] if node.scope is None else [call.task for call in node.scope.tasks() if call.task is not None]
+    return tuple((task.get_name(), suspended(task)) for task in tasks)

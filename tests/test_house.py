@@ -48,6 +48,7 @@ ORDER = (
     "_resolution",
     "_plan",
     "_report",
+    "_diagnosis",
     "hookspecs",
     "_log",
     "_suspension",

@@ -962,3 +962,34 @@ def test_hurry_never_extends_a_stop() -> None:
         assert asyncio.get_running_loop().time() - began <= 0.5
 
     run(main())
+
+
+def test_running_tells_what_ready_components_do() -> None:
+    """
+    Where `run` and the spawned tasks of ready components are suspended, and whose a task is.
+    """
+
+    class Worker(Component):
+        async def setup(self) -> None:
+            self.spawn(hang(), name="poll")
+
+        async def run(self) -> None:
+            await hang()
+
+    async def main() -> None:
+        idle, busy = make_step("idle"), Step("busy", Worker, phases=frozenset({"setup", "run"}))
+        runner = Runner(Plan((idle, busy)))
+        await runner.setup()
+        await asyncio.sleep(3)
+        assert runner.waiting() == ()
+        (found,) = runner.running()
+        assert (found.component, found.phase, found.seconds) == ("busy", "run", 3.0)
+        assert found.suspended[-1].endswith("in hang")
+        assert [name for name, _ in found.tasks] == ["poll"]
+        owners = {task.get_name(): runner.owner_of(task) for task in asyncio.all_tasks()}
+        assert (owners.pop("poll"), owners.pop("busy run")) == ("busy", "busy")
+        assert set(owners.values()) == {None}
+        await runner.shutdown()
+        assert runner.running() == ()
+
+    run(main())
