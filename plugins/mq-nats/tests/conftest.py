@@ -1,0 +1,63 @@
+"""
+Fixtures: places for messages on a NATS server, and servers of a test's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Not installed, as being installed is what puts it in charge of the messages.
+sys.path[:0] = [str(Path(__file__).parents[1])]
+
+from .nats_servers import DEFAULT_URL, Place, Server, has_jetstream, remove_streams  # noqa: E402  # found by the line above
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """
+    A server that all tests share.
+    """
+    url = os.environ.get("CONDUCTOR_TEST_NATS_URL", DEFAULT_URL)
+    if asyncio.run(has_jetstream(url)):
+        yield url
+        return
+    server = Server(tmp_path_factory.mktemp("nats"))
+    server.launch()
+    yield server.url
+    server.end()
+
+
+@pytest.fixture
+def nats_place(nats_url: str) -> Iterator[Place]:
+    """
+    A namespace of the test's own on the shared server.
+    """
+    place = Place(nats_url, f"test-{uuid.uuid4().hex[:12]}")
+    yield place
+    asyncio.run(remove_streams(place))
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """
+    Makes servers of the test's own, which end with the test.
+    """
+    servers: list[Server] = []
+
+    def make(*, options: str = "", with_jetstream: bool = True, launch: bool = True) -> Server:
+        server = Server(tmp_path / f"server-{len(servers)}", options=options, with_jetstream=with_jetstream)
+        servers.append(server)
+        if launch:
+            server.launch()
+        return server
+
+    yield make
+    for server in servers:
+        server.end()
