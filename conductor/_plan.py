@@ -4,6 +4,7 @@ The dependency graph as a frozen value that can be printed, compared and run.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -37,14 +38,14 @@ class Plan:
     choices: Mapping[str, Choice] = attrs.field(factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def by_name(self) -> Mapping[str, Step]:
         """
         The steps by their name.
         """
         return {step.name: step for step in self.steps}
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """
         A SHA-256 over everything that decides what runs, in hexadecimal; the same for the same installed
