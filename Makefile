@@ -40,7 +40,7 @@ test-all: $(TESTS)  ## the tests on every Python that is there
 	$(BIN)/nox
 
 clean:  ## remove what the others made
-	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis docs/_build build
+	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis docs/_build build .cache
 	find . -name '*.egg-info' -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
