@@ -112,7 +112,7 @@ def _dependents(plan: Plan | None, step: Step | None) -> Iterator[tuple[Step, Bi
 
 
 def _write_choice(choice: Choice, step: Step | None) -> None:
-    if not choice.chain:
+    if not choice.chain or choice.problems:  # the problems are told at the end
         echo(f"{styled(choice.name, bold=True)} has no provider")
         return
     at = next((n for n, one in enumerate(choice.chain) if step is not None and one.target == step.target), 0)
@@ -123,8 +123,7 @@ def _write_choice(choice: Choice, step: Step | None) -> None:
     if choice.instance_of:
         rows.append((_label("instance of"), choice.instance_of))
     rows += [(_label("in place of"), f"{shown_candidate(one)}, {one.rule}") for one in choice.chain[at + 1 :]]
-    rows += [(_label("lost"), f"{shown_candidate(loser.candidate)}: {loser.why}") for loser in choice.beaten]
-    write_table(rows, indent=2)
+    write_table([*rows, *lost], indent=2)
 
 
 def _write_step(plan: Plan | None, step: Step) -> None:

@@ -79,6 +79,25 @@ def test_why_in_an_invalid_plan(cli: CommandLine, arguments: tuple[str, ...]) ->
         assert told["problems"][0]["component"] == "shop"
 
 
+def test_why_of_a_conflict(cli: CommandLine) -> None:
+    """
+    While two overrides are in conflict nobody provides the name, the original neither.
+    """
+    cli.install_shop()
+    for name in ("acme-fast", "acme-safe"):
+        cli.install_fast(name)
+
+    result = cli.call("why", "queue")
+
+    assert result.exit_code == 3
+    assert result.stdout.startswith("queue has no provider\n")
+    assert "because        distributions 'acme-fast' and 'acme-safe' both override 'queue'" in result.stdout
+    assert "in place of    acme-shop 1.2 (shop_parts:Queue)" in result.stdout
+    told = json.loads(cli.call("why", "queue", "--json").stdout)
+    assert told["choice"]["chain"] == []
+    assert "acme-safe" in told["choice"]["problems"][0]["message"]
+
+
 def test_why_of_an_unknown_name(cli: CommandLine) -> None:
     """
     A name that nothing has is a usage error with the nearest name.
@@ -89,3 +108,20 @@ def test_why_of_an_unknown_name(cli: CommandLine) -> None:
 
     assert result.exit_code == 2
     assert result.stderr == "error: there is no component 'shopp'\nhint: did you mean 'shop'?\n"
+
+
+def test_why_of_a_name_that_two_want(cli: CommandLine) -> None:
+    """
+    While two overrides want the same place nobody provides the name, and the error says which they are.
+    """
+    cli.install_shop()
+    cli.install_fast()
+    cli.install_fast("acme-other")
+
+    result = cli.call("why", "queue")
+
+    assert result.exit_code == 3
+    assert "queue has no provider" in result.stdout
+    assert "is provided by" not in result.stdout
+    assert "acme-fast" in result.stderr
+    assert "acme-other" in result.stderr
