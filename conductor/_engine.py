@@ -76,6 +76,7 @@ class Engine:
         notify: called for each move of a component.
         on_crash: called when the `run` or a spawned task of a ready component failed, unless a stop was requested.
         wake: called when all are ready, and when all have finished.
+        on_overdue: called when a call has passed its limit, while everybody still stands where it stood.
         stage: where the whole life stands.
         asked: whether a stop was requested.
         cut_short: whether the stop began before all were ready.
@@ -87,6 +88,7 @@ class Engine:
     notify: Callable[[Transition], None] | None
     on_crash: Callable[[ComponentError], None] | None
     wake: Callable[[], None]
+    on_overdue: Callable[[ComponentError], None] | None = None
     by_name: dict[str, Node] = attrs.field(init=False)
     nodes: tuple[Node, ...] = attrs.field(init=False)
     failures: Failures = attrs.field(init=False)
@@ -432,7 +434,9 @@ class Engine:
             self._begin_stop()
 
     def _overdue(self, call: Call[Node]) -> None:
-        self.failures.add_overdue(call)
+        failure = self.failures.add_overdue(call)
+        if self.on_overdue is not None:
+            _tell(self.on_overdue, failure)
         self._begin_stop()
 
     def _left_behind(self, call: Call[Node]) -> None:

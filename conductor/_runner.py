@@ -39,6 +39,7 @@ class Runner:
         notify: called for each move of a component; what it raises is logged.
         on_crash: called when the `run` or a spawned task of a ready component failed, unless a stop was requested.
             Without it, that makes a set-up fail that is under way, and changes nothing later.
+        on_overdue: called when a component has passed a limit, while everybody still stands where it stood.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Runner:
         build: Build = construct,
         notify: Callable[[Transition], None] | None = None,
         on_crash: Callable[[ComponentError], None] | None = None,
+        on_overdue: Callable[[ComponentError], None] | None = None,
     ) -> None:
         self.plan = plan
         self._waiters: list[asyncio.Future[None]] = []
-        self._engine = Engine(plan, build, notify, on_crash, self._wake)
+        self._engine = Engine(plan, build, notify, on_crash, self._wake, on_overdue)
 
     @property
     def instances(self) -> Mapping[str, object]:
@@ -80,6 +82,13 @@ class Runner:
         All failures so far, the first cause first.
         """
         return tuple(self._engine.failures.found)
+
+    @property
+    def stopping(self) -> bool:
+        """
+        Whether somebody asked to stop, or a failure did; also when all is down.
+        """
+        return self._engine.asked or self._engine.stage in (Stage.STOPPING, Stage.OVER)
 
     def waiting(self) -> tuple[Waiting, ...]:
         """

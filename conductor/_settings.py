@@ -20,12 +20,15 @@ from ._toml import TextError, parse_value, show
 from .exceptions import Problem, SettingError, UnknownSettingError
 
 STOP = 25.0
+HEALTH = 5.0
+BLOCKED = 1.0
 SHOWN = 80
 MOST = 20
 """
 Unknown keys of one table that are reported one by one.
 """
 _TOP = ("roots", "exclude", "strict", "autoload", "allow", "deny", "overrides", "components", "limits")
+_LIMITS = ("setup", "shutdown", "stop", "health", "blocked")
 
 
 @attrs.frozen
@@ -106,6 +109,8 @@ class Settings:
         components: what is set for each component, by normalised name.
         limits: how long a component may take if it has no limits of its own.
         stop: seconds that the whole stop may take.
+        health: seconds that each ``health()`` may take.
+        blocked: seconds that nobody may block the event loop.
         sources: where each of these came from: ``roots``, ``limits.stop`` and so on.
         problems: what is wrong with them.
     """
@@ -120,6 +125,8 @@ class Settings:
     components: Mapping[str, ComponentSettings] = attrs.field(factory=dict)
     limits: Limits = attrs.field(factory=Limits)
     stop: float = STOP
+    health: float = HEALTH
+    blocked: float = BLOCKED
     sources: Mapping[str, str] = attrs.field(factory=dict)
     problems: tuple[Problem, ...] = ()
 
@@ -160,7 +167,7 @@ def _read_settings(tree: Tree, problems: list[Problem]) -> Settings:
     table = _Table(tree, problems)
     table.refuse_unknown(_TOP)
     limits = table.below("limits")
-    limits.refuse_unknown(("setup", "shutdown", "stop"))
+    limits.refuse_unknown(_LIMITS)
     seconds = limits.numbers()
     components = _read_components(table.below("components"))
     return Settings(
@@ -174,6 +181,8 @@ def _read_settings(tree: Tree, problems: list[Problem]) -> Settings:
         components=components,
         limits=Limits(seconds.get("setup", Limits().setup), seconds.get("shutdown", Limits().shutdown)),
         stop=seconds.get("stop", STOP),
+        health=seconds.get("health", HEALTH),
+        blocked=seconds.get("blocked", BLOCKED),
         sources={**table.sources, **_component_sources(components)},
         problems=tuple(problems),
     )
@@ -211,7 +220,7 @@ def _read_component(name: str, table: _Table) -> ComponentSettings:
         name=name,
         component=component,
         bind={field: str(given.value) for field, given in table.below("bind").texts().items()},
-        limits={key: value for key, value in limits.numbers().items() if key != "stop"},
+        limits={key: value for key, value in limits.numbers().items() if key in ("setup", "shutdown")},
         after=table.names("after") or (),
         values={
             key: given
@@ -316,7 +325,7 @@ class _Table:
         """
         found = {
             key: self._value(key, "a number of seconds, greater than 0", _is_seconds)
-            for key in ("setup", "shutdown", "stop")
+            for key in _LIMITS
         }
         return {key: float(value) for key, value in found.items() if value is not None}
 

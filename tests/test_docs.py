@@ -530,7 +530,8 @@ def test_every_key_of_the_settings_file_is_documented() -> None:
     assert "roots" in known
     for key in {*known, "profiles"} - {"limits"}:
         assert re.search(rf"^\| `{key}(\.NAME)?` \|", page, flags=re.MULTILINE), key
-    limits = {"setup": Limits().setup, "shutdown": Limits().shutdown, "stop": load_settings([]).stop}
+    limits = {"setup": Limits().setup, "shutdown": Limits().shutdown}
+    limits |= {key: getattr(load_settings([]), key) for key in ("stop", "health", "blocked")}
     for key, seconds in limits.items():
         assert f"| `limits.{key}` | seconds | `{seconds}` |" in page
 

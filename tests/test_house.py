@@ -59,6 +59,8 @@ ORDER = (
     "_failures",
     "_engine",
     "_runner",
+    "_health",
+    "_heartbeat",
     "_signals",
     "_supervisor",
     "_conductor",

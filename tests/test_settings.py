@@ -86,6 +86,8 @@ def test_application_settings_are_read(tmp_path: Path) -> None:
         setup = 3
         shutdown = 4.5
         stop = 20
+        health = 2
+        blocked = 0.5
         """,
     )
     settings = load(TomlSource(path))
@@ -94,6 +96,7 @@ def test_application_settings_are_read(tmp_path: Path) -> None:
     assert (settings.autoload, settings.allow, settings.deny) == (False, ("orders",), ("evil",))
     assert settings.overrides["data-base"].value == "conductor-db-postgres"
     assert (settings.limits, settings.stop) == (Limits(3.0, 4.5), 20.0)
+    assert (settings.health, settings.blocked) == (2.0, 0.5)
     assert settings.sources["limits.stop"] == f"{path}: limits.stop"
 
 

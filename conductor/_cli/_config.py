@@ -65,6 +65,8 @@ def application_settings(settings: Settings) -> Iterator[dict[str, str]]:
         "limits.setup": settings.limits.setup,
         "limits.shutdown": settings.limits.shutdown,
         "limits.stop": settings.stop,
+        "limits.health": settings.health,
+        "limits.blocked": settings.blocked,
     }
     for name, value in values.items():
         shown = "everything" if value is None else show(value)
