@@ -36,12 +36,13 @@ def candidate_as_dict(candidate: Candidate) -> dict[str, Any]:
 
 def choice_as_dict(choice: Choice) -> dict[str, Any]:
     """
-    Who took a name, and who lost.
+    Who took a name, and who lost; nobody took it if there are problems.
     """
+    chain = () if choice.problems else choice.chain
     return {
         "name": choice.name,
         "instance_of": choice.instance_of,
-        "chain": [candidate_as_dict(candidate) for candidate in choice.chain],
+        "chain": [candidate_as_dict(candidate) for candidate in chain],
         "beaten": [{**candidate_as_dict(loser.candidate), "why": loser.why} for loser in choice.beaten],
         "problems": [problem.as_dict() for problem in choice.problems],
     }

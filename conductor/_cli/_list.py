@@ -145,6 +145,9 @@ def _state_in(choice: Choice, entry: Entry) -> tuple[str, str]:
         if entry.origin.distribution in candidates:
             others = [name for name in candidates if name != entry.origin.distribution]
             return "conflict", f"with {enumerate_names(others) or 'itself'}"
+        if any(candidate.entry is entry for candidate in choice.chain):  # what wants its place is what is wrong
+            names = " or ".join(f"'{name}'" for name in candidates)
+            return "overridden", f"by {names}" if names else choice.problems[0].sentence()
         return "broken", choice.problems[0].sentence()
     winner = choice.chain[0]
     if winner.entry is entry:

@@ -112,8 +112,12 @@ def _dependents(plan: Plan | None, step: Step | None) -> Iterator[tuple[Step, Bi
 
 
 def _write_choice(choice: Choice, step: Step | None) -> None:
-    if not choice.chain or choice.problems:  # the problems are told at the end
+    lost = [(_label("lost"), f"{shown_candidate(loser.candidate)}: {loser.why}") for loser in choice.beaten]
+    if choice.problems or not choice.chain:
         echo(f"{styled(choice.name, bold=True)} has no provider")
+        because = [(_label("because"), problem.sentence()) for problem in choice.problems]
+        instead = [(_label("in place of"), f"{shown_candidate(one)}, {one.rule}") for one in choice.chain]
+        write_table([*because, *instead, *lost], indent=2)
         return
     at = next((n for n, one in enumerate(choice.chain) if step is not None and one.target == step.target), 0)
     winner = choice.chain[at]

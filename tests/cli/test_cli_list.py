@@ -86,6 +86,24 @@ def test_two_overrides_are_a_conflict(cli: CommandLine) -> None:
     assert found["queue", "override", "acme-fast"]["why"] == "with 'acme-safe'"
 
 
+def test_what_two_overrides_want_to_replace_is_not_broken(cli: CommandLine) -> None:
+    """
+    Nothing is wrong with a component that two overrides want to replace, or one that cannot be used.
+    """
+    cli.install_shop()
+    for name in ("acme-fast", "acme-safe"):
+        cli.site.add(name, entry_points={"conductor.overrides": {"queue": "rude:Queue"}})
+    cli.site.add("acme-torn", entry_points={"conductor.overrides": {"db": "no target"}})
+
+    found = listed(cli)
+
+    assert found["queue", "component", "acme-shop"]["state"] == "overridden"
+    assert found["queue", "component", "acme-shop"]["why"] == "by 'acme-fast' or 'acme-safe'"
+    assert found["db", "component", "acme-shop"]["state"] == "overridden"
+    assert "its entry point in 'conductor.overrides' cannot be used" in found["db", "component", "acme-shop"]["why"]
+    assert found["db", "override", "acme-torn"]["state"] == "broken"
+
+
 def test_superseded_override_is_beaten(cli: CommandLine) -> None:
     """
     An override that another one supersedes is beaten, and it is told by whom.

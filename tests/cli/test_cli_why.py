@@ -108,20 +108,3 @@ def test_why_of_an_unknown_name(cli: CommandLine) -> None:
 
     assert result.exit_code == 2
     assert result.stderr == "error: there is no component 'shopp'\nhint: did you mean 'shop'?\n"
-
-
-def test_why_of_a_name_that_two_want(cli: CommandLine) -> None:
-    """
-    While two overrides want the same place nobody provides the name, and the error says which they are.
-    """
-    cli.install_shop()
-    cli.install_fast()
-    cli.install_fast("acme-other")
-
-    result = cli.call("why", "queue")
-
-    assert result.exit_code == 3
-    assert "queue has no provider" in result.stdout
-    assert "is provided by" not in result.stdout
-    assert "acme-fast" in result.stderr
-    assert "acme-other" in result.stderr
