@@ -1,0 +1,259 @@
+"""
+Keeps messages on a RabbitMQ server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any
+
+import attrs
+
+from conductor_mq import Backlog, Broker, Channel, DeadLetter, Message
+
+from ._census import Census, Count, Counts
+from ._channel import RabbitMQChannel
+from ._envelope import Envelope, unpack
+from ._link import LOST
+from ._names import Lane
+from ._post import Post
+from ._reading import reading
+from ._sequencer import Sequencer
+
+Place = tuple[str, str]  # topic and group
+
+
+@attrs.define(eq=False)
+class Team:
+    """
+    The channels of this process for one group, and what brings its keys in order.
+    """
+
+    sequencer: Sequencer
+    task: asyncio.Task[None]
+    channels: set[RabbitMQChannel] = attrs.field(factory=set)
+
+
+@attrs.define(eq=False)
+class RabbitMQBroker(Broker):
+    """
+    Keeps messages on a server.
+
+    Attributes:
+        post: the way of messages.
+        patience: seconds within which the server must answer.
+    """
+
+    post: Post
+    patience: float
+    _teams: dict[Place, Team] = attrs.field(init=False, factory=dict)
+    _census: Census = attrs.field(init=False)
+    _tasks: set[asyncio.Task[None]] = attrs.field(init=False, factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self._census = Census(self.post.into, self.post.topology.names, self._count, self.post.logger)
+
+    async def set_up(self) -> None:
+        """
+        Make what every topic needs, and answer when other processes ask.
+        """
+        await self.post.topology.begin()
+        self._begin(self._census.run(), name="conductor-mq-rabbitmq census")
+        await self._census.ready.wait()
+
+    async def shut_down(self) -> None:
+        """
+        End all tasks.
+        """
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def store(self, message: Message, *, delay: float) -> None:
+        """
+        Publish a message, and wait until the server has confirmed it.
+        """
+        now = time.time()
+        due = now + delay if delay > 0 else 0.0
+        async with self._limit():
+            await self.post.store(Envelope(message=message, published=now, due=due))
+
+    def channel(self, topic: str, group: str, *, visibility: float, prefetch: int) -> Channel:
+        """
+        A channel that fetches one message after another.
+        """
+        return RabbitMQChannel(self.post, topic, group, visibility=visibility, join=self._join, part=self._part)
+
+    async def dead_letters(self, topic: str, group: str, *, limit: int) -> list[DeadLetter]:
+        """
+        Dead letters of a group, the oldest message first.
+        """
+        queue = self.post.topology.names.dead(topic, group)
+        async with self._limit():
+            if not await self.post.topology.count(queue):
+                return []
+            async with reading(self.post.into, queue) as found:
+                envelopes = {each.message.id: each for each in (unpack(message.body) for message in found.messages)}
+        oldest = sorted(envelopes.values(), key=lambda each: each.published)
+        return [each.dead_letter(group) for each in oldest[:limit]]
+
+    async def replay(self, topic: str, group: str, *, ids: Collection[str] | None) -> int:
+        """
+        Publish dead letters to their group again.
+        """
+        queue = self.post.topology.names.dead(topic, group)
+        async with self._limit():
+            if not await self.post.topology.count(queue):
+                return 0
+        replayed = set()
+        lane = await self.post.topology.add_group(topic, group)
+        async with reading(self.post.into, queue) as found:
+            for message in list(found.messages):
+                envelope = unpack(message.body)
+                id = envelope.message.id
+                if ids is not None and id not in ids:
+                    continue
+                if id not in replayed:
+                    target = lane.plain if envelope.message.key is None else lane.keyed
+                    again = Envelope(message=envelope.message, published=envelope.published)
+                    await self.post.publisher.publish("", target, again.pack())
+                await found.take_out(message)
+                replayed.add(id)
+        return len(replayed)
+
+    async def backlog(self) -> Sequence[Backlog]:
+        """
+        How much there is to do, by topic and group.
+        """
+        async with self._limit():
+            topics, groups, delays = await self._read_registry()
+            held = await self._census.take()
+            found = [
+                await self._count_group(place, is_first, delays.get(place, set()), held.get(place, Count()))
+                for place, is_first in groups.items()
+            ]
+            found += [await self._count_topic(topic) for topic in topics - {topic for topic, _ in groups}]
+        return sorted(found, key=lambda each: (each.topic, each.group or ""))
+
+    async def check(self) -> None:
+        """
+        Raise if the server does not answer, or takes no messages.
+        """
+        async with self._limit():
+            for link in (self.post.into, self.post.publisher.link):
+                await link.require_ready()
+            await self.post.topology.exists(self.post.topology.names.registry)
+
+    def _limit(self) -> _Limit:
+        return _Limit(self)
+
+    async def _join(self, channel: RabbitMQChannel) -> Lane:
+        place = (channel.topic, channel.group)
+        async with self._limit():
+            lane = await self.post.topology.add_group(*place)
+        team = self._teams.get(place)
+        if team is None:
+            team = self._teams[place] = self._make_team(place, lane)
+        team.channels.add(channel)
+        return lane
+
+    async def _part(self, channel: RabbitMQChannel) -> None:
+        place = (channel.topic, channel.group)
+        team = self._teams.get(place)
+        if team is None or channel not in team.channels:
+            return
+        team.channels.discard(channel)
+        if not team.channels:
+            del self._teams[place]
+            team.task.cancel()
+            await asyncio.wait({team.task})
+
+    def _make_team(self, place: Place, lane: Lane) -> Team:
+        async def admit(message: Any) -> Envelope | None:
+            return await self.post.admit(*place, message, target=lane.keyed)
+
+        sequencer = Sequencer(self.post.into, self.post.publisher, lane=lane, admit=admit, logger=self.post.logger)
+        return Team(sequencer, self._begin(sequencer.run(), name="conductor-mq-rabbitmq sequencer"))
+
+    def _begin(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _count(self) -> Counts:
+        return {
+            place: Count(sum(channel.in_flight for channel in team.channels), team.sequencer.kept_back)
+            for place, team in self._teams.items()
+        }
+
+    async def _read_registry(self) -> tuple[set[str], dict[Place, bool], dict[Place, set[str]]]:
+        """
+        Topics; groups, and whether they came first; delay queues of groups.
+        """
+        topics: set[str] = set()
+        groups: dict[Place, bool] = {}
+        delays: dict[Place, set[str]] = {}
+        async with reading(self.post.into, self.post.topology.names.registry) as found:
+            seen: set[bytes] = set()
+            for message in list(found.messages):
+                if message.body in seen:  # two processes made it at the same time
+                    await found.take_out(message)
+                    continue
+                seen.add(message.body)
+                match json.loads(message.body):
+                    case {"topic": str(topic), "group": str(group), "delay": str(queue)}:
+                        delays.setdefault((topic, group), set()).add(queue)
+                    case {"topic": str(topic), "group": str(group), "first": bool(is_first)}:
+                        groups[topic, group] = is_first
+                    case {"topic": str(topic)}:
+                        topics.add(topic)
+        return topics, groups, delays
+
+    async def _count_group(self, place: Place, is_first: bool, delays: set[str], held: Count) -> Backlog:
+        names, count = self.post.topology.names, self.post.topology.count
+        topic, group = place
+        lane = names.lane(topic, None if is_first else group)
+        waiting = [await count(queue) or 0 for queue in (lane.plain, lane.keyed, *delays)]
+        return Backlog(
+            topic=topic,
+            group=group,
+            waiting=sum(waiting) + held.kept_back,
+            in_flight=held.in_flight,
+            dead=await count(names.dead(topic, group)) or 0,
+        )
+
+    async def _count_topic(self, topic: str) -> Backlog:
+        lane = self.post.topology.names.lane(topic, None)
+        waiting = [await self.post.topology.count(queue) or 0 for queue in (lane.plain, lane.keyed)]
+        return Backlog(topic=topic, group=None, waiting=sum(waiting), in_flight=0, dead=0)
+
+
+@attrs.define(eq=False)
+class _Limit:
+    """
+    A context that tells clearly when the server has not answered in time, or was lost meanwhile.
+    """
+
+    broker: RabbitMQBroker
+    _timeout: asyncio.Timeout = attrs.field(init=False)
+
+    async def __aenter__(self) -> None:
+        self._timeout = asyncio.timeout(self.broker.patience)
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        link = self.broker.post.into
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise link.error(
+                f"no answer within {self.broker.patience:g} s: {link.error().reason}",
+                hint="is the server running, and has it enough memory and disk? 'rabbitmqctl status' tells of alarms",
+            ) from None
+        if isinstance(error, LOST):
+            raise link.error("the connection was lost before the answer came") from None
