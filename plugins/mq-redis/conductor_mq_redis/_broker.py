@@ -60,7 +60,7 @@ class RedisBroker(Broker):
     logger: logging.Logger = attrs.field(kw_only=True)
     _sender: str = attrs.field(init=False, factory=lambda: secrets.token_hex(8))
     _numbers: Iterator[int] = attrs.field(init=False, factory=lambda: itertools.count(1))
-    _known: set[str] = attrs.field(init=False, factory=set)
+    _known: dict[str, int] = attrs.field(init=False, factory=dict)
 
     async def store(self, message: Message, *, delay: float) -> None:
         """
@@ -151,10 +151,11 @@ class RedisBroker(Broker):
         Have a topic in the list of topics, before anything else is done with it.
         """
         # In a place of its own, as a cluster may keep it elsewhere; the line keeps the order.
-        if topic not in self._known:
+        losses = self.link.losses
+        if self._known.get(topic) != losses:
 
             def known(_: object) -> None:
-                self._known.add(topic)
+                self._known[topic] = losses
 
             _ignore(self.link.submit(Plain(("SADD", self.keys.topics, topic)), after=known))
 

@@ -5,6 +5,7 @@ What is found at a server at set-up: whether it can keep messages, and what they
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 from redis.asyncio import Redis
@@ -45,11 +46,14 @@ async def inspect_server(client: Redis, keys: Keys) -> Findings:
     Raises:
         RedisError: it cannot be reached, refuses, or can only be read.
     """
-    found = {str(name): str(value) for name, value in (await client.info("everything")).items()}
+    found = {str(name): str(value) for name, value in (await client.info()).items()}
     version = found.get("redis_version", "0")
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         return Findings(unfit=f"it is Redis {version}, {oldest} or newer is needed", hint="upgrade the server")
+    if found.get("cluster_enabled") == "1" and await _cluster_size(client) > 1:
+        reason = "it is one of several servers of a cluster, which this queue cannot use"
+        return Findings(unfit=reason, hint="the setting 'url' must lead to a single server, or to one with replicas")
     warnings = [*_about_disk(found, await _fsync(client)), *_about_memory(found)]
     await client.publish(keys.hello, "")
     try:
@@ -69,6 +73,12 @@ async def _fsync(client: Redis) -> str:
         return str((await client.config_get("appendfsync")).get("appendfsync", ""))
     except ResponseError:  # hosted servers do not let everybody ask
         return ""
+
+
+async def _cluster_size(client: Redis) -> int:
+    answer: Any = await client.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]  # the client has none
+    found = answer if isinstance(answer, dict) else dict(line.split(":") for line in answer.decode().split())
+    return int(found.get("cluster_size", 1))
 
 
 def _about_disk(found: Mapping[str, str], fsync: str) -> list[str]:

@@ -85,6 +85,8 @@ class Link:
         keys: the names of what is written and said to see whether that is possible.
         patience: seconds within which the server must answer.
         logger: where it is told that the connection is lost, and that it is back.
+        client: makes further connections to the server.
+        losses: how often it may have forgotten what it was told.
     """
 
     url: str = attrs.field(repr=False)
@@ -92,6 +94,7 @@ class Link:
     patience: float = attrs.field(kw_only=True)
     logger: logging.Logger = attrs.field(kw_only=True)
     client: Redis = attrs.field(init=False)
+    losses: int = attrs.field(init=False, default=0)
     _line: collections.deque[Request] = attrs.field(init=False, factory=collections.deque)
     _waiting: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _up: bool = attrs.field(init=False, default=False)
@@ -269,6 +272,7 @@ class Link:
             request.sent = True
         answers = await pipeline.execute(raise_on_error=False)
         if any(isinstance(answer, NoScriptError) for answer in answers):
+            self.losses += 1
             await self.client.script_load(SOURCE)  # the server was restarted, or told to forget
         unserved: list[Request] = []
         for request, answer in zip(batch, answers, strict=True):
@@ -298,6 +302,7 @@ class Link:
         Return when there is a connection again.
         """
         self._up = False
+        self.losses += 1
         self._reason = explain(error)[0]
         self.logger.warning("connection to %s is lost: %s", self.address, self._reason)
         if self._leaving:

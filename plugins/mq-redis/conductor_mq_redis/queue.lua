@@ -115,28 +115,32 @@ local function publish(uid, headers, key, digest, body, delay, number)
   return 1
 end
 
-local function register(group)
-  local known = call('SISMEMBER', GROUPS, group) == 1  -- asked first, as nothing can be added to a full server
-  if not known then
-    call('SADD', GROUPS, group)
-  end
-  local begin = '0'
-  if not known and call('SCARD', GROUPS) > 1 then
-    begin = (call('GET', SEQ) or '0') .. '-0'
-  end
-  local made = redis.pcall('XGROUP', 'CREATE', LOG, group, begin, 'MKSTREAM')
-  if not made.err then
-    return 1
-  elseif not made.err:find('BUSYGROUP') then
-    return made
-  end
-  -- Consumers that ended without a word, and whose messages others have taken over.
-  for _, found in ipairs(call('XINFO', 'CONSUMERS', LOG, group)) do
-    if found[4] == 0 and found[6] > 3600000 then
-      call('XGROUP', 'DELCONSUMER', LOG, group, found[2])
+local function exists(group)
+  local groups = redis.pcall('XINFO', 'GROUPS', LOG)
+  for _, found in ipairs(groups.err and {} or groups) do
+    if found[2] == group then
+      return true
     end
   end
-  return 0
+  return false
+end
+
+local function register(group)
+  if exists(group) then
+    -- Consumers that ended without a word, and whose messages others have taken over.
+    for _, found in ipairs(call('XINFO', 'CONSUMERS', LOG, group)) do
+      if found[4] == 0 and found[6] > 3600000 then
+        call('XGROUP', 'DELCONSUMER', LOG, group, found[2])
+      end
+    end
+    return 0
+  end
+  local begin = '0'
+  if call('SADD', GROUPS, group) == 1 and call('SCARD', GROUPS) > 1 then
+    begin = (call('GET', SEQ) or '0') .. '-0'
+  end
+  call('XGROUP', 'CREATE', LOG, group, begin, 'MKSTREAM')
+  return 1
 end
 
 local function hand_out(entry, place, attempt, visibility)

@@ -5,6 +5,7 @@ The queue on Redis keeps every rule of the contract.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +18,11 @@ from . import redis_servers
 
 
 @pytest.fixture
-def place() -> Iterator[dict[str, Any]]:
+def place(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """
-    Settings of an empty queue on the server that is there for all tests.
+    The settings of an empty queue.
     """
-    with redis_servers.own_prefix() as settings:
+    with redis_servers.own_place(tmp_path) as settings:
         yield settings
 
 
