@@ -4,7 +4,9 @@ What went wrong in one life, as errors, in the order in which it happened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -15,6 +17,8 @@ from ._suspension import suspended
 from ._text import redact
 from ._watch import Call
 from .exceptions import AbandonedError, ComponentError, LimitError
+
+_FACTORY: Any = attrs.Factory  # a class, which the stubs of attrs call a function
 
 
 @attrs.define(eq=False)
@@ -36,7 +40,8 @@ class Failures:
         """
         if self._secrets is None:
             self._secrets = find_secrets(self._steps)
-        failure = ComponentError(node.step.name, phase, node.distribution, describe_failure(error, self._secrets))
+        secrets = self._secrets | find_own_secrets(node.step, node.instance)
+        failure = ComponentError(node.step.name, phase, node.distribution, describe_failure(error, secrets))
         failure.__cause__ = error
         return self._add(node, failure)
 
@@ -84,12 +89,39 @@ def describe_failure(error: BaseException, secrets: frozenset[str]) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def find_secrets(steps: tuple[Step, ...]) -> frozenset[str]:
+def find_secrets(steps: Iterable[Step]) -> frozenset[str]:
     """
-    Every secret text among the settings.
+    Every secret text among the settings, as far as it is known before the components are built.
     """
+    given = [setting.value for step in steps for setting in step.settings if setting.secret]
+    declared = [
+        field.default
+        for step in steps
+        for field in _secret_fields(step)
+        if field.default is not attrs.NOTHING and not isinstance(field.default, _FACTORY)
+    ]
+    return _texts([*given, *declared])
+
+
+def find_own_secrets(step: Step, instance: object) -> frozenset[str]:
+    """
+    The secret texts that a component holds, what its factories and converters have made included.
+    """
+    held = []
+    for field in _secret_fields(step):
+        with contextlib.suppress(BaseException):  # an attribute of its own may do anything
+            held.append(getattr(instance, field.name))
+    return _texts(held)
+
+
+def _secret_fields(step: Step) -> list[attrs.Attribute[Any]]:
+    names = {setting.name for setting in step.settings if setting.secret}
+    return [field for field in attrs.fields(step.cls) if field.name in names] if names and attrs.has(step.cls) else []
+
+
+def _texts(values: Iterable[object]) -> frozenset[str]:
     found: set[str] = set()
-    work: list[object] = [setting.value for step in steps for setting in step.settings if setting.secret]
+    work = list(values)
     while work:
         value = work.pop()
         if isinstance(value, Secret):

@@ -12,11 +12,14 @@ from typing import Protocol
 
 import attrs
 
-from .._failures import find_secrets
+from .._conductor import Conductor
+from .._failures import find_own_secrets, find_secrets
 from .._plan import Plan
+from .._step import Step
 from .._text import printable, redact
 from ..exceptions import ComponentError
 from ..hookspecs import hookimpl
+from ..lifecycle import State, Transition
 from ._output import styled
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -120,6 +123,8 @@ class Confidant:
     """
 
     formatter: LineFormatter
+    conductor: Conductor
+    _steps: dict[str, Step] = attrs.field(factory=dict)
 
     @hookimpl
     def conductor_planned(self, plan: Plan) -> None:
@@ -127,6 +132,16 @@ class Confidant:
         Collect the secrets among the settings.
         """
         self.formatter.secrets = find_secrets(plan.steps)
+        self._steps = {step.name: step for step in plan.steps if any(setting.secret for setting in step.settings)}
+
+    @hookimpl
+    def conductor_state_changed(self, transition: Transition) -> None:
+        """
+        Collect what a component has made of its settings, as soon as it is built.
+        """
+        if transition.before is State.SETTING_UP and transition.component in self._steps:
+            step = self._steps[transition.component]
+            self.formatter.secrets |= find_own_secrets(step, self.conductor[step.name])
 
 
 class Tracebacks:

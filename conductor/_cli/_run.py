@@ -159,7 +159,7 @@ def _watching(conductor: Conductor, *, level: str, progress: bool | None, colour
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     wanted = on_terminal if progress is None else progress
     formatter = LineFormatter(short=on_terminal)
-    conductor.hooks.register(Confidant(formatter))
+    conductor.hooks.register(Confidant(formatter, conductor))
     conductor.hooks.register(Tracebacks())
     if wanted and importlib.util.find_spec("rich") is not None:
         # rich is large and optional, and of use only here

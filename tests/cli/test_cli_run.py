@@ -168,6 +168,37 @@ def test_secrets_never_reach_the_log(app: CommandLine) -> None:
     assert "correct-horse" not in errors
 
 
+VAULT = """
+    from conductor import Component, Secret, setting
+
+    class Vault(Component):
+        door: Secret[str] = Secret("declared-secret")
+        key: Secret[str] = setting(factory=lambda: Secret("made-secret"))
+        code: Secret[str] = setting(converter=lambda code: Secret(code[::-1]))
+
+        async def setup(self):
+            self.logger.info("the door is %s", self.door.get_secret_value())
+            raise RuntimeError([one.get_secret_value() for one in (self.door, self.key, self.code)])
+"""
+
+
+def test_secrets_that_the_class_makes_never_come_out(app: CommandLine) -> None:
+    """
+    A secret that is a default, or what a factory or converter made, is masked in log, traceback and report.
+    """
+    app.site.add(
+        "acme-vault", entry_points={"conductor.components": {"vault": "vault:Vault"}}, modules={"vault": VAULT}
+    )
+
+    result = app.process("run", "vault", "--json", env={"CONDUCTOR_VAULT__CODE": "terces-nevig"})
+
+    assert result.returncode == 4
+    assert "the door is *******" in result.stderr
+    assert "RuntimeError: ['*******', '*******', '*******']" in result.stderr
+    said = result.stdout + result.stderr.replace('Secret("declared-secret")', "").replace('Secret("made-secret")', "")
+    assert not any(secret in said for secret in ("declared-secret", "made-secret", "given-secret", "terces-nevig"))
+
+
 def test_log_lines_cannot_be_forged(app: CommandLine) -> None:
     """
     A line feed in what is logged begins no line of its own, and no control character gets through.
