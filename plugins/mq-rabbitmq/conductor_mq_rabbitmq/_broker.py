@@ -5,10 +5,11 @@ Keeps messages on a RabbitMQ server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Collection, Coroutine, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from typing import Any, Protocol
 
 import attrs
 
@@ -24,6 +25,14 @@ from ._reading import reading
 from ._sequencer import Sequencer
 
 Place = tuple[str, str]  # topic and group
+
+
+class Spawn(Protocol):
+    """
+    Begins a task.
+    """
+
+    def __call__(self, coro: Coroutine[Any, Any, None], /, *, name: str) -> asyncio.Task[None]: ...
 
 
 @attrs.define(eq=False)
@@ -45,13 +54,14 @@ class RabbitMQBroker(Broker):
     Attributes:
         post: the way of messages.
         patience: seconds within which the server must answer.
+        spawn: begins a task that ends with the component, and whose failure is that of the component.
     """
 
     post: Post
     patience: float
+    spawn: Spawn
     _teams: dict[Place, Team] = attrs.field(init=False, factory=dict)
     _census: Census = attrs.field(init=False)
-    _tasks: set[asyncio.Task[None]] = attrs.field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self._census = Census(self.post.into, self.post.topology.names, self._count, self.post.logger)
@@ -61,17 +71,8 @@ class RabbitMQBroker(Broker):
         Make what every topic needs, and answer when other processes ask.
         """
         await self.post.topology.begin()
-        self._begin(self._census.run(), name="conductor-mq-rabbitmq census")
+        self.spawn(self._census.run(), name="conductor-mq-rabbitmq census")
         await self._census.ready.wait()
-
-    async def shut_down(self) -> None:
-        """
-        End all tasks.
-        """
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
 
     async def store(self, message: Message, *, delay: float) -> None:
         """
@@ -148,8 +149,22 @@ class RabbitMQBroker(Broker):
                 await link.require_ready()
             await self.post.topology.exists(self.post.topology.names.registry)
 
-    def _limit(self) -> _Limit:
-        return _Limit(self)
+    @contextlib.asynccontextmanager
+    async def _limit(self) -> AsyncIterator[None]:
+        """
+        Tell clearly when the server has not answered in time, or was lost meanwhile.
+        """
+        link = self.post.into
+        try:
+            async with asyncio.timeout(self.patience):
+                yield
+        except TimeoutError:
+            raise link.error(
+                f"no answer within {self.patience:g} s: {link.reason}",
+                hint="is the server running, and has it enough memory and disk? 'rabbitmqctl status' tells of alarms",
+            ) from None
+        except LOST:
+            raise link.error("the connection was lost before the answer came") from None
 
     async def _join(self, channel: RabbitMQChannel) -> Lane:
         place = (channel.topic, channel.group)
@@ -177,13 +192,7 @@ class RabbitMQBroker(Broker):
             return await self.post.admit(*place, message, target=lane.keyed)
 
         sequencer = Sequencer(self.post.into, self.post.publisher, lane=lane, admit=admit, logger=self.post.logger)
-        return Team(sequencer, self._begin(sequencer.run(), name="conductor-mq-rabbitmq sequencer"))
-
-    def _begin(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return Team(sequencer, self.spawn(sequencer.run(), name="conductor-mq-rabbitmq sequencer"))
 
     def _count(self) -> Counts:
         return {
@@ -231,29 +240,3 @@ class RabbitMQBroker(Broker):
         lane = self.post.topology.names.lane(topic, None)
         waiting = [await self.post.topology.count(queue) or 0 for queue in (lane.plain, lane.keyed)]
         return Backlog(topic=topic, group=None, waiting=sum(waiting), in_flight=0, dead=0)
-
-
-@attrs.define(eq=False)
-class _Limit:
-    """
-    A context that tells clearly when the server has not answered in time, or was lost meanwhile.
-    """
-
-    broker: RabbitMQBroker
-    _timeout: asyncio.Timeout = attrs.field(init=False)
-
-    async def __aenter__(self) -> None:
-        self._timeout = asyncio.timeout(self.broker.patience)
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        link = self.broker.post.into
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            raise link.error(
-                f"no answer within {self.broker.patience:g} s: {link.error().reason}",
-                hint="is the server running, and has it enough memory and disk? 'rabbitmqctl status' tells of alarms",
-            ) from None
-        if isinstance(error, LOST):
-            raise link.error("the connection was lost before the answer came") from None

@@ -12,7 +12,8 @@ import json
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import attrs
 from aiormq.abc import AbstractChannel, DeliveredMessage
@@ -105,7 +106,9 @@ class Census:
                 self.logger.warning("%d of %d processes told what they hold", answers, wanted)
         return {place: Count(in_flight[place], kept_back[place]) for place in {*in_flight, *kept_back}}
 
-    async def _ask(self, channel: AbstractChannel, add: Callable[[DeliveredMessage], object]) -> None:
+    async def _ask(
+        self, channel: AbstractChannel, add: Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
+    ) -> None:
         queue = f"{self.names.census}.answers.{uuid.uuid4().hex}"
         await self.link.call(channel.queue_declare(queue, exclusive=True, auto_delete=True))
         await self.link.call(channel.basic_consume(queue, add, no_ack=True))

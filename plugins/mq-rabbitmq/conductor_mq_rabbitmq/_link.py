@@ -252,12 +252,17 @@ class Link:
             raise LostError("the connection was lost")
         await transport.ready()
 
-    def error(self, reason: str | None = None, *, hint: str = "") -> QueueServerError:
+    @property
+    def reason(self) -> str:
         """
-        The error to raise, by default with the reason why there is no connection.
+        Why there is no connection, or that there is one.
         """
-        if reason is None:
-            reason = self._reason if not self._up.is_set() else "it does not answer"
+        return "it does not answer" if self._up.is_set() else self._reason
+
+    def error(self, reason: str, *, hint: str = "") -> QueueServerError:
+        """
+        The error to raise, with the address.
+        """
         return QueueServerError(self.address, reason, hint)
 
     def _forget(self, task: asyncio.Future[Any]) -> None:

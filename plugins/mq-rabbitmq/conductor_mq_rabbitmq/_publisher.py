@@ -54,7 +54,7 @@ class Publisher:
                     await asyncio.sleep(PAUSE)
         except TimeoutError:
             raise self.link.error(
-                f"a message was not confirmed within {self.patience:g} s: {self.link.error().reason}",
+                f"a message was not confirmed within {self.patience:g} s: {self.link.reason}",
                 hint="is the server running, and has it enough memory and disk? 'rabbitmqctl status' tells of alarms",
             ) from None
 

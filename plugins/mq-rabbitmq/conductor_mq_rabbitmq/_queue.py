@@ -92,8 +92,7 @@ class RabbitMQMessageQueue(MessageQueue):
         out, into = await self._connect("out"), await self._connect("into")
         publisher = Publisher(out, self.patience)
         topology = Topology(into, Names(self.namespace), publisher)
-        broker = RabbitMQBroker(Post(into, publisher, topology, self.logger), self.patience)
-        self.defer(broker.shut_down)
+        broker = RabbitMQBroker(Post(into, publisher, topology, self.logger), self.patience, self.spawn)
         await broker.set_up()
         return broker
 

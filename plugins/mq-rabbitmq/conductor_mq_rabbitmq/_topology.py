@@ -146,7 +146,7 @@ class Topology:
         return name
 
     async def _claim_first(self, topic: str, group: str) -> bool:
-        claim = {"alternate-exchange": self.names.claim(group)}
+        claim: dict[str, Any] = {"alternate-exchange": self.names.claim(group)}
         async with self.link.passing_channel() as channel:
             try:
                 await self._ask(
