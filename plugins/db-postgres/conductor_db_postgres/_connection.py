@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 import attrs
 import stamina
+
+T = TypeVar("T")
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -102,7 +105,7 @@ class Connector:
             if task is not None and task.done():
                 connection.terminate()
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: Any) -> None:
         self._opened.pop(connection, None)
 
     def _session_settings(self) -> dict[str, str]:
@@ -167,44 +170,75 @@ async def reach(connector: Connector, *, limit: float, logger: logging.Logger) -
     Args:
         connector: makes the connections.
         limit: seconds after which the last error is raised.
-        logger: is told of each attempt that failed.
+        logger: is told what the server is waited for.
 
     Raises:
         Exception: what kept it from being used, at once if waiting cannot help.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
-    async for attempt in attempts(limit):
-        with attempt:
-            try:
-                left = max(deadline - loop.time(), limit / 10)
-                connection = await connector.connect(timeout=min(connector.connect_timeout, left))
-                try:
-                    await check_writable(connection)
-                finally:
-                    await close(connection)
-            except Exception as error:
-                if may_pass(error):
-                    logger.info("the server cannot be used yet: %s", summary(error))
-                raise
+    told = ""
+
+    async def ask() -> None:
+        left = max(deadline - loop.time(), limit / 10)
+        connection = await connector.connect(timeout=min(connector.connect_timeout, left))
+        try:
+            await check_writable(connection)
+        finally:
+            await close(connection)
+
+    def tell(error: Exception) -> None:
+        nonlocal told
+        if may_pass(error) and told != (told := summary(error)):
+            logger.warning("waiting up to %g s for the server: %s", limit, told)
+
+    try:
+        await insist(ask, limit=limit, tell=tell)
+    except Exception as error:
+        raise error.with_traceback(None) from None  # it went through all that makes attempts, which tells nothing
 
 
-def attempts(limit: float | None) -> Any:
+async def insist(action: Callable[[], Awaitable[T]], *, limit: float | None, tell: Callable[[Exception], None]) -> T:
     """
-    Attempts with growing pauses, for ``async for attempt in …: with attempt:``.
+    What an action returns, tried again and again with growing pauses.
 
     Args:
-        limit: seconds until the last error is raised; None: never.
+        action: what may fail.
+        limit: seconds until its last error is raised, at once if waiting cannot help; None: go on whatever it is.
+        tell: is told of each error.
     """
     longest = LONGEST_PAUSE if limit is None else min(LONGEST_PAUSE, limit / 10)
-    return stamina.retry_context(
-        on=may_pass if limit is not None else Exception,
+    attempts = stamina.retry_context(
+        on=Exception if limit is None else may_pass,
         attempts=None,
         timeout=limit,
         wait_initial=min(0.1, longest),
         wait_max=longest * random.uniform(0.7, 1.0),  # of its own, as the longest pause gets no jitter
         wait_jitter=longest / 10,
     )
+    quiet = _quiet.set(True)
+    try:
+        async for attempt in attempts:
+            with attempt:
+                try:
+                    return await action()
+                except Exception as error:
+                    tell(error)
+                    raise
+    finally:
+        _quiet.reset(quiet)
+    raise AssertionError("the last attempt raises")
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """
+    Whether stamina speaks of the attempts of others: ours are told with a reason.
+    """
+    return not _quiet.get()
+
+
+_quiet = contextvars.ContextVar("_quiet", default=False)
+logging.getLogger("stamina").addFilter(_is_not_ours)
 
 
 def may_pass(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from ._connection import Connector, attempts, held, summary
+from ._connection import Connector, held, insist, summary
 
 PULSE = 30.0  # seconds between two questions whether the server is still there
 LONGEST_NAME = 63  # bytes; PostgreSQL would cut a longer one
@@ -104,13 +104,13 @@ async def _subscribe_patiently(
     lost: asyncio.Event,
     logger: logging.Logger,
 ) -> None:
-    async for attempt in attempts(None):
-        with attempt:
-            try:
-                await _subscribe(stack, connector, channel, mailbox, lost)
-            except Exception as error:
-                logger.info("cannot listen to '%s' yet: %s", channel, summary(error))
-                raise
+    def tell(error: Exception) -> None:
+        logger.info("cannot listen to '%s' yet: %s", channel, summary(error))
+
+    async def subscribe() -> None:
+        await _subscribe(stack, connector, channel, mailbox, lost)
+
+    await insist(subscribe, limit=None, tell=tell)
 
 
 async def _subscribe(

@@ -116,14 +116,19 @@ class Wire:
         """
         Carry one connection.
         """
-        await self._alive.wait()
-        back, forth = await asyncio.open_connection(self._target.host, self._target.port or 5432)
-        self._writers |= {writer, forth}
-        with contextlib.suppress(OSError):
+        mine = [writer]
+        self._writers.add(writer)
+        try:
+            await self._alive.wait()
+            back, forth = await asyncio.open_connection(self._target.host, self._target.port or 5432)
+            mine.append(forth)
+            self._writers.add(forth)
             await asyncio.gather(self._carry(reader, forth), self._carry(back, writer))
-        for each in (writer, forth):
-            self._writers.discard(each)
-            each.transport.abort()
+        except OSError:
+            pass
+        finally:
+            for each in mine:
+                each.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while content := await reader.read(65536):
@@ -158,6 +163,7 @@ async def wire_to(url: str) -> AsyncIterator[Wire]:
         await asyncio.gather(*carried, return_exceptions=True)
         wire.cut()
         await server.wait_closed()
+        await asyncio.sleep(0)  # what is aborted is closed in the next round of the loop
 
 
 # -- settings ---------------------------------------------------------------------------------------------

@@ -186,10 +186,10 @@ def test_what_is_not_set_right_is_told_in_one_message(
         process = environment.call("run", "--set", "db.wait_for_server=0.5", directory=tmp_path, environ=environ)
         assert time.monotonic() - began < PATIENCE / 2
         assert process.code == 4
-        assert "cannot set up the database 'postgresql://orders:***@127.0.0.1:1/orders'" in process.stderr
+        assert re.search(r"cannot set up the database 'postgresql://orders:\*+@127.0.0.1:1/orders'", process.stderr)
         assert "hint: check that the server runs and may be reached at '127.0.0.1:1'" in process.stderr
+        assert "stamina" not in process.stderr
         assert "s3cret" not in process.stderr + process.stdout
-        assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".db" and "mq" not in path.name) == []
-        print(process.stderr)
+        assert not (tmp_path / "app.db").exists()
     finally:
         environment.uninstall("conductor-db-postgres")
