@@ -20,7 +20,7 @@ from .._text import printable, redact
 from ..exceptions import ComponentError
 from ..hookspecs import hookimpl
 from ..lifecycle import State, Transition
-from ._output import styled
+from ._output import styled, write_note
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -91,6 +91,27 @@ class LineHandler(logging.Handler):
             self.handleError(record)
 
 
+class NoteHandler(logging.Handler):
+    """
+    Writes records as commands write their own warnings; of what was raised, the last line.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """
+        Write a record.
+        """
+        try:
+            text = record.getMessage()
+            if record.exc_info and record.exc_info[1] is not None:
+                text += f": {traceback.format_exception_only(record.exc_info[1])[-1].rstrip()}"
+            label = record.levelname.lower()
+            write_note(label, redact(text), colour=_COLOURS.get(record.levelname, "cyan"))
+        except RecursionError:
+            raise
+        except Exception:
+            self.handleError(record)
+
+
 @contextlib.contextmanager
 def logging_to(write: Writer, *, formatter: LineFormatter, level: str) -> Iterator[None]:
     """
@@ -103,6 +124,15 @@ def logging_to(write: Writer, *, formatter: LineFormatter, level: str) -> Iterat
     """
     handler = LineHandler(write)
     handler.setFormatter(formatter)
+    with handling_by(handler, level=level):
+        yield
+
+
+@contextlib.contextmanager
+def handling_by(handler: logging.Handler, *, level: str) -> Iterator[None]:
+    """
+    Have all records of this level and above handled within the block, warnings of Python's too.
+    """
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)

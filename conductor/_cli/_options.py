@@ -17,6 +17,7 @@ from .._conductor import Conductor
 from .._discovery import discover
 from .._text import printable
 from ..exceptions import ConductorError
+from ._lines import NoteHandler, handling_by
 from ._output import failure_as_dict, write_json
 
 KNOWN = "conductor.known"
@@ -150,12 +151,15 @@ def application_options(*, roots: bool = True) -> Callable[[Callable[..., None]]
 def reporting(function: Callable[..., None]) -> Callable[..., None]:
     """
     Have a command take `--json`, given to it as `as_json`; then errors are JSON on standard output, too.
+
+    What is logged meanwhile is written as warnings: without a handler, logging would write it as it is.
     """
 
     @functools.wraps(function)
     def call(*args: Any, as_json: bool, **given: Any) -> None:
         try:
-            function(*args, as_json=as_json, **given)
+            with handling_by(NoteHandler(), level="warning"):
+                function(*args, as_json=as_json, **given)
         except ConductorError as error:
             if as_json:
                 known = click.get_current_context().meta.get(KNOWN, {})

@@ -11,7 +11,7 @@ from .._step import Step
 from ._commands import ExampleCommand
 from ._facts import came_from, step_as_dict, took_place
 from ._options import Application, application_options, reporting
-from ._output import Cell, cell, echo, styled, table_lines, write_json, write_warning
+from ._output import Cell, cell, echo, styled, table_lines, write_json
 
 
 @click.command(
@@ -35,9 +35,7 @@ def command(application: Application, *, as_json: bool) -> None:
     that is installed. If the plan is not valid, all problems are shown, and the exit code is 3; it is 2 if only
     settings are wrong.
     """
-    plan = application.conductor().plan()
-    for warning in plan.warnings:
-        write_warning(warning)
+    plan = application.conductor().plan()  # its warnings are logged
     if as_json:
         write_json(plan_as_dict(plan))
         return

@@ -114,7 +114,9 @@ def test_list_imports_neither_rich_nor_components(cli: CommandLine) -> None:
 
     result = subprocess.run(cli.python("-c", code), env=cli.environ, capture_output=True, text=True, check=True)
 
-    expected = sorted(f"conductor._cli.{name}" for name in ("_commands", "_end", "_list", "_options", "_output"))
+    expected = sorted(
+        f"conductor._cli.{name}" for name in ("_commands", "_end", "_lines", "_list", "_options", "_output")
+    )
     assert result.stdout.splitlines()[-1] == str(expected)
 
 

@@ -4,6 +4,8 @@
 
 import json
 
+import pytest
+
 from tests.cli.conftest import CommandLine, parsed
 
 
@@ -150,3 +152,31 @@ def test_warnings_go_to_standard_error(cli: CommandLine) -> None:
 
     assert "override 'nothing' has no effect" in result.stderr
     assert json.loads(result.stdout)["warnings"]
+
+
+RUDE = """
+    from conductor.hookspecs import hookimpl
+
+    @hookimpl
+    def conductor_planned(plan):
+        raise RuntimeError("no way to postgres://me:sesame@host/db \x1b[2J")
+"""
+
+
+@pytest.mark.parametrize("command", ["plan", "config", "graph", "doctor"])
+def test_warnings_are_told_once_and_without_passwords(cli: CommandLine, command: str) -> None:
+    """
+    What is logged while a command works is told like its own warnings: once, redacted, on one line each.
+    """
+    cli.install_shop()
+    groups = {"conductor.overrides": {"nothing": "rude:Nothing"}, "conductor.hooks": {"rude": "rude"}}
+    cli.site.add("acme-rude", entry_points=groups, modules={"rude": RUDE})
+
+    errors = cli.process(command).stderr
+
+    if command != "doctor":  # makes no plan
+        assert errors.count("override 'nothing' has no effect") == 1
+        assert "warning: override 'nothing'" in errors
+        assert "failed: RuntimeError: no way to postgres://me:*******@host/db \\x1b[2J\n" in errors
+    assert "sesame" not in errors
+    assert "Traceback" not in errors
