@@ -21,11 +21,12 @@ from conductor_mq import Action, Backlog, Broker, Channel, DeadLetter, Held, Mes
 
 from ._bell import Bell
 from ._keys import Keys, digest
-from ._link import Link, NoGroupError, retrying
+from ._link import Link, NoGroupError, insist
 from ._script import Call, Plain, Word
 
 PAGE = 50  # dead letters asked for at once
 REPLAYED = 500  # dead letters replayed at once
+FORGOTTEN = 3_600_000  # milliseconds of silence after which a consumer that has nothing is taken for ended
 LONGEST_WAIT = 10.0  # seconds until we look again in any case
 SECOND = 1_000_000  # the script counts in microseconds
 
@@ -186,7 +187,7 @@ class RedisChannel(Channel):
         Make the group known.
         """
         self.broker.make_known(self.topic)
-        await self.broker.link.ask(self._call("register"))
+        await self.broker.link.ask(self._call("register", FORGOTTEN))
 
     async def receive(self) -> Held:
         """
@@ -195,7 +196,7 @@ class RedisChannel(Channel):
         async with self.broker.bell.ringing(self.broker.keys.idle(self.topic), self.changed):
             while True:
                 self.changed.clear()
-                found = await retrying(QueueServerError, limit=None)(self._take)
+                found = await insist(self._take, on=QueueServerError, limit=None)
                 if isinstance(found, Held):
                     return found
                 with contextlib.suppress(TimeoutError):
@@ -257,7 +258,7 @@ class RedisChannel(Channel):
             return isinstance(error, QueueServerError) and not (isinstance(error, NoGroupError) or link.is_leaving)
 
         try:
-            return await retrying(may_pass, limit=limit)(ask)
+            return await insist(ask, on=may_pass, limit=limit)
         except NoGroupError:
             return False
         except QueueServerError:

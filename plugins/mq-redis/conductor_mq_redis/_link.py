@@ -19,8 +19,8 @@ import asyncio
 import collections
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import attrs
 import stamina
@@ -37,6 +37,8 @@ from ._explanation import explain, may_be_replaced, may_pass
 from ._inspection import Findings, inspect_server
 from ._keys import Keys
 from ._script import SOURCE, Call, Plain
+
+T = TypeVar("T")
 
 BATCH, BATCH_SIZE = 128, 4 * 1024 * 1024  # requests sent together at most, and about how many bytes
 ATTEMPT = 5.0  # seconds for one attempt to connect
@@ -165,6 +167,7 @@ class Link:
         """
         while True:
             await self._waiting.wait()
+            await asyncio.sleep(0)  # so that those who are about to ask as well share the round trip
             batch = self._next_batch()
             if not batch:
                 self._waiting.clear()
@@ -343,3 +346,22 @@ def retrying(
         attempts=None, timeout=limit, wait_initial=FIRST_PAUSE, wait_max=LONGEST_PAUSE, wait_jitter=JITTER
     )
     return caller.on(on)
+
+
+async def insist(
+    function: Callable[[], Awaitable[T]], *, on: type[Exception] | Callable[[Exception], bool], limit: float | None
+) -> T:
+    """
+    What a coroutine function gives, which is called until it does; the first time without ado, as that will do mostly.
+
+    Args:
+        function: what to call.
+        on: the errors after which it is called again.
+        limit: seconds after which it is not; None: never.
+    """
+    try:
+        return await function()
+    except Exception as error:
+        if not (isinstance(error, on) if isinstance(on, type) else on(error)):
+            raise
+    return await retrying(on, limit=limit)(function)

@@ -125,11 +125,11 @@ local function exists(group)
   return false
 end
 
-local function register(group)
+local function register(group, silence)
   if exists(group) then
-    -- Consumers that ended without a word, and whose messages others have taken over.
+    -- Consumers that ended without a word, and whose messages others have taken over; one that lives is made again.
     for _, found in ipairs(call('XINFO', 'CONSUMERS', LOG, group)) do
-      if found[4] == 0 and found[6] > 3600000 then
+      if found[4] == 0 and found[6] >= tonumber(silence) then
         call('XGROUP', 'DELCONSUMER', LOG, group, found[2])
       end
     end
