@@ -73,11 +73,15 @@ class LineFormatter(logging.Formatter):
 class LineHandler(logging.Handler):
     """
     Writes records by a function; that nobody can read them any more is no failure.
+
+    Attributes:
+        told_error: whether an error was among them.
     """
 
     def __init__(self, write: Writer) -> None:
         super().__init__()
         self._write = write
+        self.told_error = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """
@@ -85,6 +89,7 @@ class LineHandler(logging.Handler):
         """
         try:
             self._write(self.format(record))
+            self.told_error = self.told_error or record.levelno >= logging.ERROR
         except RecursionError:
             raise
         except Exception:
@@ -113,9 +118,9 @@ class NoteHandler(logging.Handler):
 
 
 @contextlib.contextmanager
-def logging_to(write: Writer, *, formatter: LineFormatter, level: str) -> Iterator[None]:
+def logging_to(write: Writer, *, formatter: LineFormatter, level: str) -> Iterator[LineHandler]:
     """
-    Have all records of this level and above written within the block, warnings of Python's too.
+    Have all records of this level and above written within the block, by what it gives, warnings of Python's too.
 
     Args:
         write: writes a line.
@@ -125,7 +130,7 @@ def logging_to(write: Writer, *, formatter: LineFormatter, level: str) -> Iterat
     handler = LineHandler(write)
     handler.setFormatter(formatter)
     with handling_by(handler, level=level):
-        yield
+        yield handler
 
 
 @contextlib.contextmanager

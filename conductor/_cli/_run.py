@@ -24,7 +24,7 @@ from ..hookspecs import hookimpl
 from ..lifecycle import StopRequested
 from ._commands import ExampleCommand
 from ._end import Process
-from ._lines import LEVELS, Confidant, LineFormatter, Tracebacks, logging_to
+from ._lines import LEVELS, Confidant, LineFormatter, LineHandler, Tracebacks, logging_to
 from ._options import Application, application_options, json_option
 from ._output import OutputError, echo, exit_code_of, failure_as_dict, write_error
 
@@ -77,9 +77,11 @@ def command(
     process.served = True
     try:
         conductor = application.conductor()
-        with _watching(conductor, level=log_level, progress=progress, colour=ctx.color):
+        with _watching(conductor, level=log_level, progress=progress, colour=ctx.color) as log:
             conductor.hooks.register(deadline)
             code = _serve(conductor)
+        if code and not log.told_error and conductor.report is not None:
+            _tell_failures(conductor.report)
         process.deadline = deadline.at(conductor.settings.stop) if code < FORCED else None
     except ConductorError as error:
         failure, code = error, exit_code_of(error)
@@ -135,6 +137,15 @@ def _serve(conductor: Conductor) -> int:
     return code
 
 
+def _tell_failures(report: Report) -> None:
+    """
+    Write what the log would have told: a component may have turned logging off, or made it its own.
+    """
+    for failure in report.failures:
+        write_error(str(failure))
+    write_error(f"{report.reason} (exit code {report.exit_code})")
+
+
 def _write_report(report: Report | None, code: int, failure: ConductorError | None) -> None:
     """
     Write the report as one line; that nobody can read it does not change how the application ended.
@@ -152,7 +163,7 @@ def _write_report(report: Report | None, code: int, failure: ConductorError | No
 
 
 @contextlib.contextmanager
-def _watching(conductor: Conductor, *, level: str, progress: bool | None, colour: bool | None) -> Iterator[None]:
+def _watching(conductor: Conductor, *, level: str, progress: bool | None, colour: bool | None) -> Iterator[LineHandler]:
     """
     Have the log and, on a terminal, the live tree on standard error within the block.
     """
@@ -168,12 +179,13 @@ def _watching(conductor: Conductor, *, level: str, progress: bool | None, colour
         tree = LiveTree(Terminal(stderr=True, force_terminal=True, no_color=colour is False, highlight=False))
         # Under this name it takes the place of the log lines that would tell the same.
         conductor.hooks.register(tree, name="conductor-log")
-        with logging_to(tree.write, formatter=formatter, level=level):
+        with logging_to(tree.write, formatter=formatter, level=level) as log:
             try:
-                yield
+                yield log
             finally:
                 tree.end()
         return
     # Records come from any thread, and only the one of the command knows its context.
-    with logging_to(functools.partial(echo, to_stderr=True, colour=colour), formatter=formatter, level=level):
-        yield
+    write = functools.partial(echo, to_stderr=True, colour=colour)
+    with logging_to(write, formatter=formatter, level=level) as log:
+        yield log

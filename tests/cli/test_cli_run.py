@@ -199,6 +199,38 @@ def test_secrets_that_the_class_makes_never_come_out(app: CommandLine) -> None:
     assert not any(secret in said for secret in ("declared-secret", "made-secret", "given-secret", "terces-nevig"))
 
 
+MUTE = """
+    import logging, logging.config
+    from conductor import Component
+
+    class Disabling(Component):
+        async def setup(self):
+            logging.disable(logging.CRITICAL)
+            raise RuntimeError("no way to postgres://me:sesame@host/db")
+
+    class Configuring(Component):
+        async def setup(self):
+            logging.config.dictConfig({"version": 1, "root": {"handlers": []}})
+            raise RuntimeError("no way to postgres://me:sesame@host/db")
+"""
+
+
+@pytest.mark.parametrize("name", ["disabling", "configuring"])
+def test_failure_is_told_without_a_log(app: CommandLine, name: str) -> None:
+    """
+    A component that turns logging off, or configures it anew, does not keep its failure from being told.
+    """
+    entries = {"conductor.components": {name: f"mute:{name.capitalize()}"}}
+    app.site.add("acme-mute", entry_points=entries, modules={"mute": MUTE})
+
+    result = app.process("run", name)
+
+    assert result.returncode == 4
+    assert f"error: component '{name}' (acme-mute 1.0) failed in set-up: RuntimeError: no way to" in result.stderr
+    assert "set-up failed (exit code 4)" in result.stderr
+    assert "sesame" not in result.stderr
+
+
 def test_log_lines_cannot_be_forged(app: CommandLine) -> None:
     """
     A line feed in what is logged begins no line of its own, and no control character gets through.
