@@ -279,6 +279,11 @@ def test_mixin_yields_to_what_is_nearer() -> None:
             return "fixed"
 
     assert Annotated().host == "own"
+
+    class Child(Annotated):
+        pass
+
+    assert Child().host == "own"
     assert Bare().host == "nearer"
     assert Fixed().host == "fixed"
     assert "host" not in fields_of(Fixed)

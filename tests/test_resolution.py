@@ -601,6 +601,7 @@ def test_wrapper_gets_the_original_and_others_the_wrapper(shop: Site) -> None:
     The original has the wrapper's name with `.wrapped`, and both have the settings of the table.
     """
     install(shop, "wrapper", WRAPPER, over_db="Wrapper")
+    install(shop, "late", "import shop\nclass Late(Component):\n    after = (shop.Database,)\n", late="Late")
     table = {"components": {"db": {"url": "mine", "level": 2}}}
     plan = plan_of(site=shop, config=table)
 
@@ -608,6 +609,7 @@ def test_wrapper_gets_the_original_and_others_the_wrapper(shop: Site) -> None:
     assert injected(plan, "db", "inner") == ("db.wrapped",)
     assert plan.by_name["db.wrapped"].target == "shop:Database"
     assert plan.by_name["db.wrapped"].reason == "wrapped by 'db'"
+    assert plan.by_name["late"].needs == ("db",)
     assert {value.name: value.value for value in plan.by_name["db"].settings} == {"url": "mine", "level": 2}
     assert plan.by_name["db.wrapped"].settings[0].value == "mine"
     only(problems_of(site=shop, config={"components": {"db": {"levle": 2}}}), UnknownSettingError)
@@ -746,8 +748,17 @@ def test_patch_of_a_contract() -> None:
     assert [step.cls for step in plan.steps] == [SystemClock, FileStorage, User]
 
 
+class QueueFirst(Component):
+    """
+    Asks for the queue before the database.
+    """
+
+    queue: MessageQueue
+    db: Database
+
+
 @pytest.mark.parametrize("patches", list(itertools.permutations([(Database, Cache), (MessageQueue, Cache)])))
-@pytest.mark.parametrize("added", list(itertools.permutations([WebAPI, BackgroundWorkers])))
+@pytest.mark.parametrize("added", [*itertools.permutations([WebAPI, Database, MessageQueue]), (WebAPI, QueueFirst)])
 def test_one_patch_for_two_classes_is_one_instance(added: Any, patches: Any) -> None:
     """
     It is known by both names, whichever was asked for first, and both names can be looked up.
@@ -1118,6 +1129,26 @@ def test_failed_import_is_told_once(shop: Site) -> None:
     assert problem.component == "db"
 
 
+def test_target_of_two_names_is_imported_once(shop: Site) -> None:
+    """
+    If that fails, it is one failure.
+    """
+    install(shop, "bad", "raise RuntimeError('not today')", one="Bad", two="Bad")
+
+    assert only(problems_of(site=shop), LoadError).component == "one"
+
+
+def test_every_problem_is_told_once(site: Site) -> None:
+    """
+    Also if a root and a list come across it.
+    """
+    install(site, "api", "class Router(Component): pass\nclass Api(Component):\n    all: list[Router]\n", api="Api")
+    install(site, "one", "class A(Component): pass", clash="A")
+    install(site, "two", "class B(Component): pass", clash="B")
+
+    assert only(problems_of(site=site, config={"roots": ["api", "clash"]}), ConflictError).component == "clash"
+
+
 def test_request_to_stop_passes_through(shop: Site) -> None:
     """
     A signal while a component is imported is no failure of it.
@@ -1217,6 +1248,38 @@ def test_order_of_imports_does_not_decide(site: Site, first: str) -> None:
 
     assert injected(plan, names(plan)[-1], "db") == ("facade",)
     assert len(plan.steps) == 2
+
+
+@pytest.mark.parametrize("wanted", ["impl.Database", "impl.Database | None"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_an_import_shows_is_looked_at_again(site: Site, reverse: bool, wanted: str) -> None:
+    """
+    A class that turns out to be published once another component is imported is found, in any order of the fields.
+    """
+    fields = [f"db: {wanted}", 'third: Component = dependency("third")']
+    lines = "".join(f"    {field}\n" for field in (fields[::-1] if reverse else fields))
+    install(site, "impl", "class Database(Component): pass")
+    install(site, "user", f"import impl\nclass User(Component):\n{lines}", user="User")
+    install(site, "facade", "from impl import Database as Db", facade="Db")
+    install(site, "third", "import facade\nclass Third(Component): pass", third="Third")
+    plan = plan_of(site=site, config={"roots": ["user"]})
+
+    assert injected(plan, "user", "db") == ("facade",)
+
+
+def test_classes_of_one_name_are_told_apart_by_their_modules(site: Site) -> None:
+    """
+    Whichever is asked for first.
+    """
+    for module in ("beta", "alpha"):
+        install(site, module, "class Client(Component): pass")
+    fields = ["a: alpha.Client", "b: beta.Client"]
+    for number, order in enumerate((fields, fields[::-1])):
+        source = "import alpha, beta\nclass User(Component):\n    {}\n    {}\n".format(*order)
+        install(site, f"user-{number}", source, user="User")
+        plan = plan_of(site=site, config={"overrides": {"user": f"user-{number}"}})
+        assert injected(plan, "user", "a") == ("Client",)
+        assert injected(plan, "user", "b") == ("beta.Client",)
 
 
 def test_problems_come_in_the_same_order_too() -> None:
