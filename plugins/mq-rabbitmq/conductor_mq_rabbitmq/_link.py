@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
+import random
 import weakref
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
@@ -42,7 +44,6 @@ OLDEST = (3, 10)  # the first version whose quorum queues know a time to live, a
 ATTEMPT = 5.0  # seconds for one attempt to connect
 FIRST_PAUSE, LONGEST_PAUSE, JITTER = 0.1, 5.0, 0.5
 CLOSING = 2.0  # seconds for the server to say goodbye
-NOT_ALLOWED = 530
 
 
 class LostError(Exception):
@@ -108,6 +109,7 @@ class Link:
         Raises:
             QueueServerError: it does not, or it refuses.
         """
+        quiet = _quiet.set(True)
         try:
             async for attempt in self._attempts(timeout=limit):
                 with attempt:
@@ -117,24 +119,28 @@ class Link:
                 f"{error} (tried for {limit:g} s)",
                 hint="is the server running there, and may it be reached from here? else change the setting 'url'",
             ) from None
+        finally:
+            _quiet.reset(quiet)
 
     async def keep(self) -> None:
         """
         Connect again whenever the connection is lost; never returns.
         """
+        _quiet.set(True)  # in this task
         while True:
             connection = self._connection
             if connection is not None:
-                await connection.closed()
+                self._reason = await _until_lost(connection)
                 self._up.clear()
-                self._reason = "the connection was lost"
-                self.logger.warning("connection to %s is lost", self.address)
+                self.logger.warning("the connection to %s is lost: %s", self.address, self._reason)
+                await _close(connection)
             async for attempt in self._attempts(timeout=None):
                 with attempt:
                     try:
                         await self._connect()
                     except QueueServerError as error:  # it may be allowed again, or upgraded, the next time
                         self._reason = error.reason
+                        self.logger.warning("%s", error)
                         raise _UnreachableError(error.reason) from None
             self.logger.info("connected to %s again", self.address)
 
@@ -276,7 +282,7 @@ class Link:
             attempts=None,
             timeout=timeout,
             wait_initial=FIRST_PAUSE,
-            wait_max=LONGEST_PAUSE,
+            wait_max=LONGEST_PAUSE * random.uniform(0.7, 1.0),  # of its own, as the longest pause gets no jitter
             wait_jitter=JITTER,
         ).__aiter__()
 
@@ -294,6 +300,7 @@ class Link:
                 raise refused from None
             if isinstance(error, (*LOST, TimeoutError)):
                 self._reason = _explain(error)
+                self.logger.info("cannot connect to %s yet: %s", self.address, self._reason)
                 raise _UnreachableError(self._reason) from None
             raise
         self._connection = connection
@@ -318,7 +325,9 @@ class Link:
                     f"it refuses the login of user '{self.url.user}'",
                     hint="check user and password in the setting 'url', and that the user may log in from here",
                 )
-            case aiormq.exceptions.ConnectionClosed(args=(int(code), *_)) if code == NOT_ALLOWED:
+            case aiormq.exceptions.InvalidFrameError() if "OpenOk" in str(
+                error
+            ):  # the library keeps the reason to itself
                 return self.error(
                     f"it does not let user '{self.url.user}' into the virtual host '{self.url.path[1:] or '/'}'",
                     hint="check the virtual host in the setting 'url', that it exists, and the user's permissions",
@@ -336,6 +345,20 @@ async def _make_channel(connection: AbstractConnection, confirms: bool) -> Abstr
     return await channel.get_underlay_channel()
 
 
+async def _until_lost(connection: AbstractConnection) -> str:
+    """
+    Return when the connection is lost, with the reason.
+    """
+    # Not ``connection.closed()``, which tells only of a connection that was closed by ourselves.
+    if connection.transport is not None:
+        closing = connection.transport.connection.closing
+        await asyncio.wait({closing})
+        error = None if closing.cancelled() else closing.exception()
+        if error is not None:
+            return _explain(error)
+    return "it was closed"
+
+
 async def _close(connection: AbstractConnection) -> None:
     with contextlib.suppress(*LOST, TimeoutError):
         async with asyncio.timeout(CLOSING):
@@ -351,3 +374,15 @@ def _explain(error: BaseException) -> str:
             return inner.strerror
         inner = inner.__cause__
     return str(error.args[-1]) if error.args else type(error).__name__
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """
+    Whether a library speaks of the connections of others: ours are told of with a reason, in one line.
+    """
+    return not _quiet.get()
+
+
+_quiet = contextvars.ContextVar("_quiet", default=False)
+for _name in ("stamina", "aiormq.connection"):
+    logging.getLogger(_name).addFilter(_is_not_ours)
