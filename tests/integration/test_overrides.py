@@ -155,7 +155,8 @@ def test_a_conflict_is_told_without_an_import(
     publish_broken_queues(site)
     process = environment.call(command, directory=directory, path=[site.folder])
     assert process.code == (0 if command == "list" else 3)
-    assert "both override 'mq'" in process.stderr + process.stdout
+    said = process.stderr + process.stdout
+    assert said.count("conflict  with 'queue-") == 2 if command == "list" else "both override 'mq'" in said
     assert "was imported" not in process.stderr + process.stdout
 
 
