@@ -5,6 +5,7 @@ One application, from what is installed to what is left when it has ended: Condu
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import os
@@ -19,6 +20,8 @@ import attrs
 from ._component import Scope
 from ._declaration import class_path, declaration, is_component_class
 from ._discovery import Discovery, discover, normalise
+from ._dump import Dump
+from ._health import NOT_SET_UP, Checkup, Health
 from ._log import EventLog, TransitionLog
 from ._node import construct
 from ._plan import Plan, Step, make_plan
@@ -31,6 +34,7 @@ from ._signals import Signals, disarm_timed_exit
 from ._sources import AssignmentSource, EnvironSource, MappingSource, SettingsSource, TomlSource
 from ._supervisor import Ending, Supervisor, drive
 from ._text import nearest
+from ._vitals import Alarm, Vitals
 from .exceptions import ComponentError, CrashError, ResolutionError, SetupError, ShutdownError, UsageError
 from .hookspecs import Hooks
 from .lifecycle import StopRequested, Transition
@@ -76,6 +80,7 @@ class Conductor:
         self._patches: dict[type | str, type] = {}
         self._handed_out: dict[str, object] = {}
         self._runner: Runner | None = None
+        self._checkup: Checkup | None = None
         self._owner: asyncio.Task[Any] | None = None
         self._crash: ComponentError | None = None
         self._is_up = False
@@ -346,6 +351,17 @@ class Conductor:
         if self._crash is not None:
             raise CrashError("a component crashed", runner.failures)
 
+    async def health(self) -> Health:
+        """
+        How the application is: whether it lives, has started and is ready, and how each component is.
+
+        Components that have a ``health`` method are asked all at once, each for ``limits.health`` seconds at most;
+        all who ask meanwhile, or within a second, share the answer.
+
+        Call it in the loop that the application lives in.
+        """
+        return NOT_SET_UP if self._checkup is None else await self._checkup.health()
+
     async def __aenter__(self) -> Self:
         self._owner = asyncio.current_task()
         await self.setup()
@@ -414,9 +430,11 @@ class Conductor:
             nonlocal supervisor
             self._runner = self._make_runner(on_crash)
             supervisor = Supervisor(self._runner, self.hooks, signals, self._runner.plan.stop)
-            return supervisor.live(work)
+            assert self._checkup is not None
+            return vitals.accompany(self._checkup, functools.partial(supervisor.live, work))
 
-        with signals:
+        vitals = Vitals(self.hooks, self.settings.blocked)
+        with signals, Dump(vitals.describe):
             try:
                 signals.limit = self.settings.stop
                 with signals.interrupting_imports():
@@ -427,7 +445,7 @@ class Conductor:
                 ending = drive(life, supervisor=lambda: supervisor)
             finally:
                 disarm_timed_exit()
-                runner, self._runner = self._runner, None
+                runner = self._let_go()
             if runner is not None:
                 self._tell_report(runner, ending)
             return ending
@@ -437,7 +455,24 @@ class Conductor:
         if logger.isEnabledFor(logging.INFO) and not self.hooks.is_registered("conductor-log"):
             self.hooks.register(TransitionLog(), name="conductor-log")
         watched = self.hooks.has_listener("conductor_state_changed")
-        return Runner(plan, build=self._build, notify=self._notify if watched else None, on_crash=on_crash)
+        alarm = Alarm(self.hooks)
+        notify = self._notify if watched else None
+        runner = Runner(plan, build=self._build, notify=notify, on_crash=on_crash, on_overdue=alarm)
+        alarm.runner = runner
+        self._checkup = Checkup(runner, self.settings.health)
+        self.hooks.register(self._checkup)
+        return runner
+
+    def _let_go(self) -> Runner | None:
+        """
+        The runner of the life that has ended, if there was one; nobody asks or tells it anything any more.
+        """
+        checkup, self._checkup = self._checkup, None
+        if checkup is not None:
+            checkup.end()
+            self.hooks.unregister(checkup)
+        runner, self._runner = self._runner, None
+        return runner
 
     def _build(self, step: Step, values: Mapping[str, object], scope: Scope | None, /) -> object:
         return construct(step, values, scope, shell=self._shell)
@@ -466,7 +501,8 @@ class Conductor:
                 self._owner.cancel(f"component '{error.component}' crashed")
 
     def _end(self, runner: Runner, reason: str, code: int) -> None:
-        self._runner, self._is_up = None, False
+        self._let_go()
+        self._is_up = False
         self._tell_report(runner, Ending(reason, code, tuple(runner.failures)))
 
     def _tell_report(self, runner: Runner, ending: Ending) -> None:

@@ -28,7 +28,7 @@ class Waiting:
 
     Attributes:
         component: its name.
-        phase: what it does, in the words of :class:`ComponentError`; None if it does nothing that others wait for.
+        phase: what it does, in the words of ``ComponentError``; None if it does nothing that others wait for.
         seconds: for how long.
         suspended: where its coroutine stands, innermost last, as ``file:line in function``.
         tasks: the same for each task that it spawned, by name.
@@ -181,7 +181,7 @@ def _places(each: Waiting, lead: str) -> Iterator[str]:
     for place in each.suspended:
         yield f"{lead}at {place}"
     for name, places in each.tasks:
-        yield f"{lead}task '{name}'{'' if places else ' has ended'}"
+        yield f"{lead}task '{name}'"
         for place in places:
             yield f"{lead}  at {place}"
 

@@ -168,14 +168,14 @@ class Checkup:
         loop = asyncio.get_running_loop()
         if self._watch is None:
             self._watch = Watch(loop, contextvars.copy_context(), self._overdue, self._left_behind)
-        if self._is_stopping:
+        if self.is_stopping:
             self._missing.clear()
         elif not self._missing and not self._is_good(loop.time()):
             self._begin_round(self._watch)
         if self._missing:
             self._listeners.append(listener)
         else:
-            listener(self._answer())
+            listener(self.glance())
 
     def end(self) -> None:
         """
@@ -189,7 +189,7 @@ class Checkup:
             self._watch.close()
 
     @property
-    def _is_stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """
         Whether a stop was asked for, by whatever way.
         """
@@ -202,7 +202,7 @@ class Checkup:
         return now < self._good_until and set(self._errors) == set(self._to_ask())
 
     def _to_ask(self) -> list[str]:
-        if self._is_stopping:
+        if self.is_stopping:
             return []
         states = self.runner.states
         steps = self.runner.plan.steps
@@ -245,11 +245,14 @@ class Checkup:
 
     def _tell(self) -> None:
         listeners, self._listeners = self._listeners, []
-        health = self._answer()
+        health = self.glance()
         for listener in listeners:
             listener(health)
 
-    def _answer(self) -> Health:
+    def glance(self) -> Health:
+        """
+        How the application is as far as that is known, in whatever thread this is; nobody is asked.
+        """
         told = []
         for name, state in self.runner.states.items():
             asked = name in self._errors and state is State.READY
@@ -261,7 +264,7 @@ class Checkup:
         )
 
     def _why_not(self, told: list[ComponentHealth]) -> str:
-        if self._is_stopping:
+        if self.is_stopping:
             return f"it shuts down: {self._stopping}" if self._stopping else "it shuts down"
         missing = [each.component for each in told if each.state is not State.READY]
         if missing:

@@ -8,6 +8,7 @@ import logging
 
 import attrs
 
+from ._diagnosis import Blockage, Diagnosis
 from ._plan import Plan
 from ._report import Report
 from .exceptions import ComponentError
@@ -72,6 +73,20 @@ class EventLog:
         Say what was put right.
         """
         logger.warning("%s", message)
+
+    @hookimpl
+    def conductor_stuck(self, diagnosis: Diagnosis) -> None:
+        """
+        Say who waits for whom.
+        """
+        logger.warning("a limit was passed, and this is who waits for whom:\n%s", diagnosis)
+
+    @hookimpl
+    def conductor_blocked(self, blockage: Blockage) -> None:
+        """
+        Say who blocks the event loop, and where.
+        """
+        logger.warning("%s", blockage)
 
     @hookimpl
     def conductor_stopping(self, reason: str) -> None:

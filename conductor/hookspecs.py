@@ -3,8 +3,9 @@ The hooks that a plugin may implement to watch an application: what was found, p
 
 A plugin is a module, or any object, with functions of these names marked by :data:`hookimpl`; a distribution
 contributes one through the entry-point group ``conductor.hooks``, a program with ``conductor.hooks.register``.
-Hooks are called one after another in the thread of the event loop and only watch: what they return is not looked
-at, and one that raises is logged and disturbs nobody.  A hook that nobody implements costs nothing.
+Hooks are called one after another in the thread of the event loop (but for ``conductor_blocked``) and only watch:
+what they return is not looked at, and one that raises is logged and disturbs nobody.  A hook that nobody implements
+costs nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import pluggy
 
+from ._diagnosis import Blockage, Diagnosis
 from ._discovery import Discovery
 from ._plan import Plan
 from ._report import Report
@@ -80,6 +82,28 @@ def conductor_ready(plan: Plan, seconds: float) -> None:
 def conductor_noticed(message: str) -> None:
     """
     Something strange happened that was put right, as when a component replaced a signal handler.
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def conductor_stuck(diagnosis: Diagnosis) -> None:
+    """
+    A component has passed a limit, and this is who waits for whom.
+
+    Called at most once while components are set up, and once while they are shut down, before anything is cancelled.
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def conductor_blocked(blockage: Blockage) -> None:
+    """
+    Somebody has blocked the event loop for longer than ``limits.blocked`` seconds, and goes on doing so.
+
+    Called once for each blockage, and, since the loop is blocked, in a thread of its own.
 
     .. versionadded:: 0.1
     """

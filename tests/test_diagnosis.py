@@ -27,7 +27,7 @@ def test_the_tree_shows_who_waits_for_whom() -> None:
         "└─ mq: sets up for 1.000 s",
         "        task 'poll'",
         "          at /app/mq.py:7 in poll",
-        "        task 'gone' has ended",
+        "        task 'gone'",
     ]
 
 
