@@ -110,7 +110,7 @@ class PostgresDatabase(Database):
             return
         # Not by the connection that writes, which the caller may be holding.
         async with self._reading.connect() as own:
-            await own.execution_options(isolation_level="AUTOCOMMIT", postgresql_readonly=False)
+            await own.execution_options(isolation_level="AUTOCOMMIT")
             await own.execute(statement, values)
 
     def advisory_lock(

@@ -52,11 +52,12 @@ async def postgres_engines(
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(connector.close_all)
-        shared = await _enter(stack, url, connector, pooling)
-        reader = shared.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         if concurrent_writes:
-            yield shared, reader
+            shared = await _enter(stack, url, connector, pooling)
+            yield shared, shared.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             return
+        reader = await _enter(stack, url, connector, {**pooling, "isolation_level": "REPEATABLE READ"})
+        event.listen(reader.sync_engine, "connect", _only_read)  # once, and not each time it is taken from the pool
         writer = await _enter(stack, url, connector, {**pooling, "pool_size": 1, "max_overflow": 0})
         take_turns(writer)
         yield writer, reader
@@ -103,6 +104,10 @@ async def _enter(
     event.listen(engine.sync_engine, "checkin", _note_time)
     event.listen(engine.sync_engine, "checkout", _check)
     return engine
+
+
+def _only_read(driver: Any, record: Any) -> None:
+    driver.readonly = True
 
 
 def _note_time(driver: Any, record: Any) -> None:

@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from conductor_db_postgres import PostgresDatabase, _listener
-from postgres_servers import Server, fetch, run
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from conductor.testing import running
+from conductor_db_postgres import PostgresDatabase, _listener
+from postgres_servers import Server, fetch, run
 
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND query ILIKE 'LISTEN%'"
 PATIENCE = 20.0
@@ -66,6 +67,22 @@ def test_what_a_transaction_sends_is_sent_when_it_is_committed(url: str) -> None
                 await db.notify("orders", "committed", connection=connection)
                 await db.notify("orders", "at once")
             assert [await take(payloads), await take(payloads)] == ["at once", "committed"]
+
+    run(main())
+
+
+def test_sending_leaves_a_connection_that_only_reads(url: str) -> None:
+    """
+    The connection that has sent something at once reads from one snapshot after that, and may not write.
+    """
+
+    async def main() -> None:
+        async with running(PostgresDatabase(url=url, pool_size=1, max_overflow=0)) as db:
+            for _ in range(2):
+                await db.notify("orders")
+                async with db.begin(read_only=True) as connection:
+                    for name, value in (("transaction_isolation", "repeatable read"), ("transaction_read_only", "on")):
+                        assert (await connection.execute(text(f"SHOW {name}"))).scalar_one() == value
 
     run(main())
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from postgres_servers import PASSWORD, Server, execute, fetch, run
 from sqlalchemy import text
 
 from conductor.exceptions import SetupError
 from conductor.testing import running
 from conductor_db import DatabaseSetupError
 from conductor_db_postgres import PostgresDatabase
+from postgres_servers import PASSWORD, Server, execute, fetch, run
 
 CREATE = text("CREATE TABLE counter (id serial PRIMARY KEY, n integer)")
 INSERT = text("INSERT INTO counter (n) VALUES (:n)")
@@ -227,7 +227,7 @@ def test_a_full_server_is_told_and_survived(server: Server) -> None:
             async with db.begin() as connection:
                 await connection.execute(CREATE)
             taken = await fill()
-            with pytest.raises(Exception, match="too many clients|remaining connection slots"):
+            with pytest.raises(Exception, match=r"too many clients|remaining connection slots"):
                 await db.health()
             await insert(db, 1)  # by the connection that it has
             error = await refusal(PostgresDatabase(url=url, wait_for_server=0.3))
