@@ -23,6 +23,9 @@ Theory of operation
    when it is due.
 7. A dead letter is decided on in the record, kept in a stream of its own, then acknowledged; each of the three steps
    is finished by whoever is handed the message next, should its consumer die in between.
+8. A server that is killed may find messages again that it had removed, but not hand them out: they stand in the way
+   of those of their key.  What is acknowledged for certain is removed again ("swept") when a consumer begins, when
+   the connection is back, and every now and then.
 """
 
 from __future__ import annotations
@@ -151,8 +154,8 @@ class NATSBroker(Broker):
         messages = sum((await self.streams.subjects(place.stream, place.lanes)).values())
         if group is None:
             return Backlog(topic=topic, group=None, waiting=messages, in_flight=0, dead=0)
-        held = await self.streams.count_held(place)
-        waiting = await Records(self.streams, place).count_waiting() if held else 0
-        in_flight = min(messages, max(0, held - waiting))
+        held = (await self.streams.look(place)).held
+        records = await Records(self.streams, place).list() if held else []
+        in_flight = min(messages, max(0, held - sum(record.is_waiting for record in records)))
         dead = len(await self.streams.subjects(self.streams.names.dead, place.letters))
         return Backlog(topic=topic, group=group, waiting=messages - in_flight, in_flight=in_flight, dead=dead)

@@ -9,6 +9,7 @@ as the server forgets it together with the connection.  What comes when nobody w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Coroutine
@@ -26,12 +27,13 @@ from ._envelope import Envelope, NoEnvelopeError
 from ._link import Link
 from ._names import Place, is_keyed, is_later
 from ._records import Record, Records, State
-from ._streams import API, NANO, Streams
+from ._streams import API, NANO, Progress, Streams
 
 LASTS = 60.0  # seconds for which one pull request is good
 SIGN_OF_LIFE = 5.0  # seconds between two signs of life of the server
+SHORTEST_SWEEP = 0.5  # seconds between two looks for what a crash of the server has left
 AGAIN = 0.2  # seconds before a request that was refused is made again
-LONGEST_BEHIND = 300.0  # seconds after which a message that is behind another one looks by itself
+BEHIND, LONGEST_BEHIND = 60.0, 900.0  # seconds after which a message that is behind another one looks by itself
 ACK, NAK, PROGRESS = b"+ACK", b"-NAK", b"+WPI"
 
 
@@ -80,6 +82,8 @@ class NATSChannel(Channel):
     _pending: bool = attrs.field(init=False, default=False)
     _asked: float = attrs.field(init=False, default=0.0)
     _heard: float = attrs.field(init=False, default=0.0)
+    _sweeping: asyncio.Task[object] | None = attrs.field(init=False, default=None)
+    _left: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _tasks: set[asyncio.Task[object]] = attrs.field(init=False, factory=set)
 
     @property
@@ -98,6 +102,7 @@ class NATSChannel(Channel):
             self._inbox = self._link.client.new_inbox()
             self._subscription = await self._link.subscribe(f"{self._inbox}.*", self._take)
             self._link.returned.add(self._ask_anew)
+            self._begin_sweep()
 
     async def receive(self) -> Held:
         """
@@ -164,6 +169,7 @@ class NATSChannel(Channel):
         Have nothing handed out any more, and return what is on its way.
         """
         self._link.returned.discard(self._ask_anew)
+        self._left.set()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await self._link.unsubscribe(subscription)
@@ -188,6 +194,11 @@ class NATSChannel(Channel):
         self._pending = False
         if self._wants():
             await self._ask()
+        self._begin_sweep()
+
+    def _begin_sweep(self) -> None:
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = self._spawn(self._sweep())
 
     def _wants(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
@@ -224,7 +235,9 @@ class NATSChannel(Channel):
         """
         Ask again after the server has ended the request; if consumer or stream are gone, make them first.
         """
-        if status != "408":  # else it was simply over
+        if status == "408":  # it was simply over, so there is time
+            self._begin_sweep()
+        else:
             await asyncio.sleep(AGAIN)
             try:
                 await self.register()
@@ -232,6 +245,40 @@ class NATSChannel(Channel):
                 self._link.logger.debug("cannot receive from %r: %s", self.topic, error)
         if self._wants() and not self._pending:
             await self._ask()
+
+    async def _sweep(self) -> None:
+        """
+        Remove what a crash of the server may have left of all that was handed out before.
+        """
+        pause = min(max(self.visibility, SHORTEST_SWEEP), LASTS)
+        with contextlib.suppress(QueueServerError):  # there will be another time
+            progress = await self.streams.look(self._place)
+            goal = await self.streams.count(self._place.stream)
+            while not self._left.is_set():
+                await self._remove_settled(progress)
+                if progress.settled >= goal:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._left.wait()
+                progress = await self.streams.look(self._place)
+
+    async def _remove_settled(self, progress: Progress) -> None:
+        """
+        Remove what is acknowledged for certain; if there is any, what is behind another message must look anew.
+        """
+        await self._records.forget_settled(progress.settled)
+        # Not by a purge up to a number: that makes the server forget what is in flight.
+        found, lanes = False, self._place.lanes
+        while message := await self.streams.next(self._place.stream, lanes):
+            if message.sequence > progress.settled:
+                break
+            await self.streams.remove(self._place.stream, message.sequence)
+            found = True
+        if found:
+            for record in await self._records.list():
+                if record.state is State.BEHIND:
+                    await self._link.ask(record.reply, _refusal(0))
 
     async def _accept(self, raw: Msg, sure: float) -> Held | None:
         """
@@ -268,9 +315,12 @@ class NATSChannel(Channel):
         """
         while True:
             record, token.revision = await self._records.get(token.sequence)
-            if record is not None and record.delivered >= token.delivered:
-                return False  # somebody was handed it after us
             token.uncounted = 0 if record is None else record.uncounted
+            if record is not None and record.delivered >= token.delivered:
+                if not self._is_sure(token):
+                    return False  # somebody was handed it after us
+                # The server crashed, and has forgotten how often it had handed it out.
+                token.uncounted += token.delivered - record.delivered - 1
             if record is not None and record.state is State.DONE:
                 await self._finish(token)
                 return False
@@ -302,7 +352,7 @@ class NATSChannel(Channel):
         """
         if await self._is_first(token):
             return True
-        wait = min(LONGEST_BEHIND, self.visibility * 2.0 ** min(token.uncounted, 16))
+        wait = min(LONGEST_BEHIND, BEHIND * 2.0 ** max(0, min(token.uncounted, 8)))
         token.uncounted += 1
         if not await self._write(token, State.BEHIND):
             return False
@@ -398,7 +448,7 @@ class NATSChannel(Channel):
         """
         if not token.revision:
             is_first = await self._write(token, what)
-            if is_first and not await self.streams.exists(self._place.stream, token.sequence):
+            if is_first and not await self.streams.get(self._place.stream, token.sequence):
                 await self._records.forget(token.sequence)
                 token.revision = 0
                 return told  # it was removed by our own acknowledgement
@@ -417,10 +467,11 @@ class NATSChannel(Channel):
         reply = token.raw.reply if state is State.BEHIND else ""
         return Record(state=state, delivered=token.delivered, uncounted=token.uncounted, reply=reply)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:  # Any: what a coroutine yields
+    def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[object]:  # Any: what a coroutine yields
         task: asyncio.Task[object] = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _refusal(delay: float) -> bytes:

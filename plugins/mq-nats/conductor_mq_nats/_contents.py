@@ -3,12 +3,11 @@ The contents of messages and dead letters, in one piece or in parts.
 
 The contract promises bodies up to 1 MiB, and that is about all that a server takes in one message unless it is told
 otherwise.  What is too large lies in parts, in the stream of its topic but where no consumer looks; the message itself
-then only says how many there are.  The parts go when the group is done with the message.
+then only says which.  The parts go when the group is done with the message.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import attrs
@@ -52,19 +51,20 @@ class Contents:
                 hint=f"set it to {4 * RESERVE:,} at least, in the configuration of the server",
             )
         if len(content) > size:
-            parts = [content[begin : begin + size] for begin in range(0, len(content), size)]
-            for number, part in enumerate(parts):
-                await self.publish(self.place.part(id, number), part, id=f"{self.place.slot}.{id}.{number}")
-            content, headers = b"", {PARTS: f"{id} {len(parts)}"}
+            numbers = []
+            for begin in range(0, len(content), size):
+                part = content[begin : begin + size]
+                numbers.append(await self.publish(self.place.part(id), part, id=f"{self.place.slot}.{id}.{begin}"))
+            content, headers = b"", {PARTS: " ".join(map(str, numbers))}
         await self.publish(subject, content, id=f"{self.place.slot}.{id}", headers=headers)
 
-    async def publish(self, subject: str, content: bytes, *, id: str, headers: dict[str, str] | None = None) -> None:
+    async def publish(self, subject: str, content: bytes, *, id: str, headers: dict[str, str] | None = None) -> int:
         """
-        Keep something in the stream of the topic, which is made if it is not there.
+        Keep something in the stream of the topic, which is made if it is not there; its number.
         """
         link = self.streams.link
         try:
-            await link.publish(
+            return await link.publish(
                 subject, content, id=id, headers=headers, repair=lambda: self.streams.make_topic(self.place)
             )
         except RefusedError as error:
@@ -78,9 +78,7 @@ class Contents:
             NoEnvelopeError: it is not one of ours, or its parts are gone.
         """
         if headers is not None and PARTS in headers:
-            id, count = headers[PARTS].split()
-            subjects = [self.place.part(id, number) for number in range(int(count))]
-            parts = await asyncio.gather(*(self.streams.last(self.place.stream, subject) for subject in subjects))
+            parts = [await self.streams.get(self.place.stream, int(number)) for number in headers[PARTS].split()]
             content = b"".join(part.data for part in parts if part is not None)
             if None in parts:
                 raise NoEnvelopeError("parts of the message are not there any more")
@@ -91,7 +89,8 @@ class Contents:
         Remove what a message was too large for.
         """
         if headers is not None and PARTS in headers:
-            await self.streams.purge(self.place.stream, self.place.part(headers[PARTS].split()[0], "*"))
+            for number in headers[PARTS].split():
+                await self.streams.remove(self.place.stream, int(number))
 
     async def bury(self, sequence: int, id: str, content: bytes, parts: str | None, record: Record) -> None:
         """

@@ -120,7 +120,7 @@ class Link:
         returned: called whenever the connection is back.
     """
 
-    url: str
+    url: str = attrs.field(repr=False)
     name: str = attrs.field(kw_only=True)
     patience: float = attrs.field(kw_only=True)
     logger: logging.Logger = attrs.field(kw_only=True)
@@ -129,6 +129,7 @@ class Link:
     _client: Client | None = attrs.field(init=False, default=None)
     _up: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _reason: str = attrs.field(init=False, default="not connected yet")
+    _limits: set[asyncio.Timeout] = attrs.field(init=False, factory=set)
 
     @property
     def address(self) -> str:
@@ -343,7 +344,12 @@ class Link:
                 async with asyncio.timeout_at(deadline):
                     await self._up.wait()
         left = min(ANSWER, max(0.01, deadline - asyncio.get_running_loop().time()))
-        return await self.client.request(subject, payload, timeout=left, headers=headers)
+        async with asyncio.timeout(left) as limit:
+            self._limits.add(limit)
+            try:
+                return await self.client.request(subject, payload, timeout=2 * left, headers=headers)
+            finally:
+                self._limits.discard(limit)
 
     def _describe_silence(self, error: Exception) -> str:
         if isinstance(error, nats.errors.MaxPayloadError):
@@ -432,13 +438,18 @@ class Link:
             hint = "check user and password in the setting 'url'"
             raise self.error(f"it refuses {who}", hint=hint) from None
         if "expecting INFO" in text or "info message" in text:
-            raise self.error("it does not speak the protocol of NATS", hint="check the port in the setting 'url'")
+            raise self.error(
+                "it does not speak the protocol of NATS", hint="check the port in the setting 'url'"
+            ) from None
 
     async def _lost(self) -> None:
         if self._client is None or not self._up.is_set():
             return
         self._up.clear()
         self._reason = "the connection was lost"
+        for limit in self._limits:  # what has not been answered yet will not be
+            with contextlib.suppress(RuntimeError):  # it is over already
+                limit.reschedule(0)
         self.logger.warning("connection to %s is lost", self.address)
 
     async def _back(self) -> None:

@@ -159,11 +159,11 @@ class Place:
         """
         return f"{self.namespace}.dead.{self.topic}.{self.slot}.{sequence}.{id}"
 
-    def part(self, id: str, number: int | str) -> str:
+    def part(self, id: str) -> str:
         """
-        The subject of one part of a message that is too large for the server.
+        The subject of the parts of a message that is too large for the server.
         """
-        return f"{self.namespace}.topic.{self.topic}.parts.{self.slot}.{id}.{number}"
+        return f"{self.namespace}.topic.{self.topic}.parts.{self.slot}.{id}"
 
 
 def is_keyed(subject: str) -> bool:

@@ -51,6 +51,13 @@ class Record:
     error: str = ""
     died: float = 0.0
 
+    @property
+    def is_waiting(self) -> bool:
+        """
+        Whether nobody holds the message, and the group is not done with it.
+        """
+        return self.state in (State.WAITING, State.BEHIND)
+
     def pack(self) -> bytes:
         """
         The bytes to keep.
@@ -90,16 +97,25 @@ class Records:
         """
         await self.streams.purge(self.streams.names.state, self.place.record(sequence))
 
-    async def count_waiting(self) -> int:
+    async def forget_settled(self, settled: int) -> None:
         """
-        How many messages were given back and not handed out since.
+        Remove the records of all messages up to a number.
         """
-        waiting = 0
         for subject in await self.streams.subjects(self.streams.names.state, self.place.records):
-            found = await self.streams.last(self.streams.names.state, subject)
-            if found is not None and _parse(found.data).state in (State.WAITING, State.BEHIND):
-                waiting += 1
-        return waiting
+            sequence = int(subject.rpartition(".")[2])
+            if sequence <= settled:
+                await self.forget(sequence)
+
+    async def list(self) -> list[Record]:
+        """
+        All records of the group.
+        """
+        found = []
+        for subject in await self.streams.subjects(self.streams.names.state, self.place.records):
+            kept = await self.streams.last(self.streams.names.state, subject)
+            if kept is not None:
+                found.append(_parse(kept.data))
+        return found
 
 
 def _plain(instance: type, field: attrs.Attribute[object], value: object) -> object:

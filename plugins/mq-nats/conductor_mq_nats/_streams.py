@@ -39,6 +39,22 @@ class Stored:
     data: bytes
 
 
+@attrs.frozen
+class Progress:
+    """
+    How far a group is.
+
+    Attributes:
+        delivered: up to which number its consumer has handed out messages.
+        settled: up to which number all of them are acknowledged.
+        held: how many are handed out and not acknowledged.
+    """
+
+    delivered: int
+    settled: int
+    held: int
+
+
 @attrs.define(eq=False)
 class Streams:
     """
@@ -86,17 +102,23 @@ class Streams:
         request = {"stream_name": place.stream, "config": config}
         await self._ask(f"CONSUMER.DURABLE.CREATE.{place.stream}.{place.consumer}", request)
 
-    async def count_held(self, place: Place) -> int:
+    async def look(self, place: Place) -> Progress:
         """
-        How many messages a group's consumer has handed out that are not acknowledged yet.
+        How far a group's consumer is.
         """
         try:
             found = await self.link.ask_json(f"{API}.CONSUMER.INFO.{place.stream}.{place.consumer}")
         except RefusedError as error:
             if error.code == NOT_FOUND:
-                return 0
+                return Progress(0, 0, 0)
             raise self.link.refusal(error) from None
-        return int(found["num_ack_pending"])
+        return Progress(found["delivered"]["stream_seq"], found["ack_floor"]["stream_seq"], found["num_ack_pending"])
+
+    async def count(self, stream: str) -> int:
+        """
+        How many messages a stream has ever got, which is the number of the last one.
+        """
+        return int((await self._ask(f"STREAM.INFO.{stream}", {}))["state"]["last_seq"])
 
     async def subjects(self, stream: str, pattern: str) -> dict[str, int]:
         """
@@ -128,11 +150,11 @@ class Streams:
         """
         return await self._read(stream, {"next_by_subj": subject, "seq": begin})
 
-    async def exists(self, stream: str, sequence: int) -> bool:
+    async def get(self, stream: str, sequence: int) -> Stored | None:
         """
-        Whether a message is still there.
+        The message of a number, if it is still there.
         """
-        return await self._read(stream, {"seq": sequence}) is not None
+        return await self._read(stream, {"seq": sequence})
 
     async def keep(
         self, subject: str, data: bytes, *, expected: int, headers: dict[str, str] | None = None

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,8 +52,8 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """
     servers: list[Server] = []
 
-    def make(*, options: str = "", with_jetstream: bool = True, launch: bool = True) -> Server:
-        server = Server(tmp_path / f"server-{len(servers)}", options=options, with_jetstream=with_jetstream)
+    def make(*, launch: bool = True, **options: Any) -> Server:  # Any: what a server takes
+        server = Server(tmp_path / f"server-{len(servers)}", **options)
         servers.append(server)
         if launch:
             server.launch()

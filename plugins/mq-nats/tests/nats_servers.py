@@ -67,12 +67,14 @@ class Server:
         port: where it listens, on the loopback address.
         options: further lines of its configuration.
         with_jetstream: whether it keeps messages at all.
+        limit: how much room it has for them.
     """
 
     folder: Path
     port: int = attrs.field(factory=lambda: free_port(), kw_only=True)
     options: str = attrs.field(default="", kw_only=True)
     with_jetstream: bool = attrs.field(default=True, kw_only=True)
+    limit: str = attrs.field(default="1GB", kw_only=True)
     _process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
 
     @property
@@ -89,7 +91,7 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = [f"listen: 127.0.0.1:{self.port}", self.options]
         if self.with_jetstream:
-            lines.append(f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'store'))} }}")
+            lines.append(f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'store'))}, max_file: {self.limit} }}")
         config = self.folder / "nats.conf"
         config.write_text("\n".join(lines))
         with open(self.folder / "log", "ab") as log:
