@@ -42,12 +42,10 @@ from ._catalogue import Catalogue, Listing
 from ._channel import NATSChannel
 from ._contents import Contents
 from ._envelope import Envelope
-from ._link import Link, RefusedError
+from ._link import Link
 from ._names import Place
 from ._records import Records
 from ._streams import API, Streams
-
-PROBE = 5.0  # seconds within which a healthy server answers
 
 
 @attrs.define(eq=False)
@@ -127,12 +125,7 @@ class NATSBroker(Broker):
         """
         Raise if there is no connection, or JetStream does not answer.
         """
-        if not self.link.is_up:
-            raise self.link.error(hint="is the server running there? the connection comes back by itself")
-        try:
-            await self.link.ask_json(f"{API}.STREAM.INFO.{self.streams.names.state}", patience=PROBE)
-        except RefusedError as error:
-            raise self.link.refusal(error) from None
+        await self.link.probe(f"{API}.STREAM.INFO.{self.streams.names.state}")
 
     async def _store(self, envelope: Envelope, listing: Listing, *, begin: int) -> int:
         """

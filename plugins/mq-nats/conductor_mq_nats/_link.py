@@ -292,6 +292,24 @@ class Link:
                 raise error
             await asyncio.sleep(NO_ANSWER_PAUSE)
 
+    async def probe(self, subject: str) -> None:
+        """
+        Return if somebody answers a request to JetStream now; it is not repeated.
+
+        Raises:
+            QueueServerError: nobody does, or the answer is an error.
+        """
+        hint = "is the server running there? the connection comes back by itself"
+        if not self.is_up:
+            raise self.error(hint=hint)
+        try:
+            deadline = asyncio.get_running_loop().time() + ATTEMPT
+            answer = json.loads((await self._attempt(subject, b"", None, deadline)).data)
+        except (nats.errors.Error, OSError) as error:
+            raise self.error(self._describe_silence(error), hint=hint) from None
+        if "error" in answer:
+            raise self.refusal(RefusedError(answer["error"]))
+
     async def tell(self, subject: str, payload: bytes, *, reply: str) -> None:
         """
         Send what is answered elsewhere, or not at all; lost if there is no connection.
