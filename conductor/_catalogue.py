@@ -45,6 +45,12 @@ class Publications:
         self._by_package.setdefault(package, []).append(key)
         self._unknown.append((key, target))
 
+    def of_target(self, target: str) -> tuple[str, ...]:
+        """
+        The normalised names under which a target is published, sorted.
+        """
+        return tuple(sorted(set(self._by_target.get(target, ()))))
+
     def exact(self, cls: type) -> tuple[str, ...]:
         """
         The normalised names under which exactly this class is published, sorted.

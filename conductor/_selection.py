@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -33,6 +34,8 @@ from ._discovery import Entry, is_valid_name, normalise
 from ._text import dotted, enumerate_names, nearest
 from .exceptions import ConflictError, EntryError, OverrideError
 from .lifecycle import StopRequested
+
+Asking: TypeAlias = Generator[str, Any, Choice]
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -156,7 +159,7 @@ class Selection(Catalogue):
         for entry in self._components[key]:
             found: object = imported_class(target_of(entry))
             if found is None and entry.problem is None and not self.is_excluded(key):
-                chain = self._without_patch(key, ()).chain
+                chain = self._without_patch(key).chain
                 try:
                     found = load_candidate(chain[0] if chain else candidate_of(entry))
                 except StopRequested:
@@ -175,39 +178,61 @@ class Selection(Catalogue):
         """
         key = normalise(name)
         if key not in self._choices:
-            self._choices[key] = self._patched(key, self._without_patch(key, ()))
+            self._choices[key] = self._patched(key, self._without_patch(key))
         return self._choices[key]
 
-    def _without_patch(self, key: str, asked: tuple[str, ...]) -> Choice:
-        if key in asked:
-            return Choice(self.name_of(key), problems=(self._circle(asked[asked.index(key) :]),))
-        if key not in self._unpatched:
-            self._unpatched[key] = self._choose(key, (*asked, key))
+    def _without_patch(self, key: str) -> Choice:
+        """
+        Who takes a name if the program patches nothing.
+
+        Choices that lead to others give them up one by one, so that a chain of any length needs no deep stack.
+        """
+        asked: dict[str, Asking] = {key: self._choose(key)}
+        answer: Choice | None = self._unpatched.get(key)
+        while asked and key not in self._unpatched:
+            name, asking = next(reversed(asked.items()))
+            try:
+                other = asking.send(answer)
+            except StopIteration as done:
+                del asked[name]
+                answer = self._unpatched[name] = done.value
+                continue
+            answer = self._unpatched.get(other)
+            if other in asked:
+                names = list(asked)
+                answer = Choice(self.name_of(other), problems=(self._circle(names[names.index(other) :]),))
+            elif answer is None:
+                asked[other] = self._choose(other)
         return self._unpatched[key]
 
-    def _circle(self, keys: tuple[str, ...]) -> OverrideError:
+    def _circle(self, keys: list[str]) -> OverrideError:
         first = keys.index(min(keys))
         names = [self.name_of(key) for key in (*keys[first:], *keys[:first], keys[first])]
         return OverrideError(component=names[0], message=f"overrides lead in a circle: {' -> '.join(names)}")
 
-    def _choose(self, key: str, asked: tuple[str, ...]) -> Choice:
-        base = self._original(key, asked)
+    def _choose(self, key: str) -> Asking:
+        """
+        Who takes a name; gives up each other name whose choice is needed for it, and is sent that.
+        """
+        base = yield from self._original(key)
         if base.problems:
             return base
         installed = self._installed_override(key, base)
         if installed.problems and key not in self.settings.overrides:
             return installed
         chosen = self._configured(key, attrs.evolve(installed, problems=()))
-        return chosen if chosen.problems else self._followed(key, chosen, asked)
+        if chosen.problems:
+            return chosen
+        return (yield from self._followed(key, chosen))
 
-    def _original(self, key: str, asked: tuple[str, ...]) -> Choice:
+    def _original(self, key: str) -> Asking:
         """
         The component that has the name, before anybody takes its place.
         """
         name = self.name_of(key)
         table = self.settings.components.get(key)
         if table is not None and table.component:
-            return self._instance(key, table.component, asked)
+            return (yield from self._instance(key, table.component))
         if key in self._code:
             cls = self._code[key][1]
             return Choice(name, (Candidate(Layer.COMPONENT, class_path(cls), source="code", cls=cls),))
@@ -234,7 +259,7 @@ class Selection(Catalogue):
             return Choice(name, (candidate_of(chosen),))
         return Choice(name, problems=(self._conflict(name, entries, "offer the component"),))
 
-    def _instance(self, key: str, of: str, asked: tuple[str, ...]) -> Choice:
+    def _instance(self, key: str, of: str) -> Asking:
         name = self.name_of(key)
         table = self.settings.components[key].name
         if key in self._components or key in self._code:
@@ -245,7 +270,7 @@ class Selection(Catalogue):
         if not self.has(of):
             wanted_by = f'[components.{dotted([table])}] component = "{of}"'
             return Choice(name, problems=(self.unknown(of, wanted_by=wanted_by),))
-        chosen = self._without_patch(normalise(of), asked)
+        chosen: Choice = yield normalise(of)
         return attrs.evolve(chosen, name=name, instance_of=self.name_of(of))
 
     def _installed_override(self, key: str, base: Choice) -> Choice:
@@ -297,20 +322,18 @@ class Selection(Catalogue):
         )
         return attrs.evolve(base, problems=(problem,))
 
-    def _followed(self, key: str, choice: Choice, asked: tuple[str, ...]) -> Choice:
+    def _followed(self, key: str, choice: Choice) -> Asking:
         """
         The choice after asking who took the place of the winner under the winner's own name.
         """
-        if len(choice.chain) < 2:
-            return choice
         target = choice.chain[0].target
-        others = [other for other, entries in self._components.items() if target in map(target_of, entries)]
-        for other in sorted(set(others) - {key}):
-            further = self._without_patch(other, asked)
-            if further.problems:
-                return attrs.evolve(choice, problems=further.problems)
-            taken = tuple(candidate for candidate in further.chain if candidate.target != target)
-            return attrs.evolve(choice, chain=taken + choice.chain)
+        for other in self._publications.of_target(target) if len(choice.chain) > 1 else ():
+            if other != key:
+                further: Choice = yield other
+                if further.problems:
+                    return attrs.evolve(choice, problems=further.problems)
+                taken = tuple(candidate for candidate in further.chain if candidate.target != target)
+                return attrs.evolve(choice, chain=taken + choice.chain)
         return choice
 
     def _patched(self, key: str, choice: Choice) -> Choice:

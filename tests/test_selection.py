@@ -16,7 +16,7 @@ import pytest
 
 from conductor import Component
 from conductor._choice import Choice, Layer, candidate_of, imported_class, load_candidate, names_class
-from conductor._discovery import Entry, Origin, discover
+from conductor._discovery import Discovery, Entry, Origin, discover
 from conductor._selection import Selection
 from conductor.exceptions import ConflictError, DeclarationError, EntryError, OverrideError, UnknownComponentError
 from conductor.lifecycle import StopRequested
@@ -885,3 +885,20 @@ def test_selection_scales(site: Site) -> None:
 
     assert [selection.published_for(cls) for cls in classes] == [f"c{number}" for number in range(1000)]
     assert sum(len(selection.choice(name).chain) for name in selection.names()) == 1001
+
+
+def test_chains_may_be_long() -> None:
+    """
+    A thousand overrides of overrides and as many instances of instances need no deep stack.
+    """
+    entries = []
+    for number in range(1000):
+        origin = Origin(f"d{number}", "1.0", f"/d{number}")
+        entries.append(Entry(COMPONENTS, f"c{number}", f"m{number}:C", origin))
+        if number:
+            entries.append(Entry(OVERRIDES, f"c{number - 1}", f"m{number}:C", origin))
+    tables = {f"i{number}": {"component": f"i{number + 1}" if number < 999 else "c0"} for number in range(1000)}
+    selection = Selection(Discovery(tuple(entries)), settings_of({"components": tables}))
+
+    assert targets(selection.choice("i0")) == [f"m{number}:C" for number in reversed(range(1000))]
+    assert len(selection.choice("c500").chain) == 500
