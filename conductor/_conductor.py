@@ -403,21 +403,25 @@ class Conductor:
         result: T = ending.result
         return result
 
-    def serve(self) -> None:
+    def serve(self, *, socket: str | os.PathLike[str] | bool = False) -> None:
         """
         Set up, stay until a signal asks to stop, and shut down, in an event loop of its own.
+
+        Args:
+            socket: path of a Unix socket at which ``conductor status`` is answered; True: where that command looks
+                for it by itself.
 
         Raises:
             ResolutionError: the plan is not valid; nothing was constructed.
             RunError: set-up failed, a component crashed, or shutdown was not clean.
             SystemExit: a second signal forced the end.
         """
-        ending = self._live(None)
+        ending = self._live(None, socket=socket)
         self._raise_for(ending)
         if ending.exit_code:
             raise SystemExit(ending.exit_code)
 
-    def _live(self, work: Awaitable[Any] | None) -> Ending:
+    def _live(self, work: Awaitable[Any] | None, *, socket: str | os.PathLike[str] | bool = False) -> Ending:
         self._refuse_while_up("serve")
         supervisor: Supervisor | None = None
         signals = Signals()
@@ -434,7 +438,7 @@ class Conductor:
             return vitals.accompany(self._checkup, functools.partial(supervisor.live, work))
 
         vitals = Vitals(self.hooks, self.settings.blocked)
-        with signals, Dump(vitals.describe):
+        with signals, Dump(vitals.describe), vitals.answering(socket):
             try:
                 signals.limit = self.settings.stop
                 with signals.interrupting_imports():

@@ -12,10 +12,12 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -25,7 +27,8 @@ from ._failures import find_secrets
 from ._health import NOT_SET_UP, Checkup, Health
 from ._heartbeat import Heartbeat
 from ._runner import Runner
-from .exceptions import ComponentError
+from ._status import StatusSocket, default_directory, socket_path
+from .exceptions import ComponentError, UsageError
 from .hookspecs import Hooks
 
 T = TypeVar("T")
@@ -158,6 +161,28 @@ class Vitals:
             diagnosis = self.diagnosis()
             told |= {"diagnosis": diagnosis.as_dict(), "text": str(diagnosis)}
         return told
+
+    @contextlib.contextmanager
+    def answering(self, socket: str | os.PathLike[str] | bool) -> Iterator[None]:
+        """
+        Answer at a socket within the block.
+
+        Args:
+            socket: its path; True: in the directory of this user's sockets, if that can be; False: answer nobody.
+
+        Raises:
+            UsageError: there can be no socket at that path.
+        """
+        with contextlib.ExitStack() as stack:
+            if socket is True:
+                place = socket_path(default_directory(os.environ), place=self._directory, process=os.getpid())
+                try:
+                    stack.enter_context(StatusSocket(place, self.answer))
+                except UsageError as error:  # no reason not to run
+                    self.hooks.call("conductor_noticed", message=str(error))
+            elif socket is not False:
+                stack.enter_context(StatusSocket(Path(socket).absolute(), self.answer, private=False))
+            yield
 
     def _on_blocked(self, blockage: Blockage) -> None:
         if self._checkup is not None:

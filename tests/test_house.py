@@ -51,6 +51,7 @@ ORDER = (
     "_diagnosis",
     "hookspecs",
     "_log",
+    "_status",
     "_suspension",
     "_watch",
     "_budget",

@@ -20,7 +20,7 @@ from .._text import enumerate_names, printable, redact
 from ..exceptions import ConductorError
 from ._output import echo, exit_code_of, write_failure
 
-BUILT_IN = ("run", "list", "plan", "why", "graph", "config", "doctor", "completion")
+BUILT_IN = ("run", "status", "list", "plan", "why", "graph", "config", "doctor", "completion")
 
 
 class ExampleCommand(click.Command):

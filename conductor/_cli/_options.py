@@ -120,6 +120,18 @@ _OPTIONS = (
 )
 
 
+socket_option = click.option(
+    "--socket",
+    type=click.Path(),
+    metavar="PATH",
+    envvar="CONDUCTOR_SOCKET",
+    show_envvar=True,
+    help="The Unix socket for `conductor status`; by default one of its own in a directory of yours.",
+)
+"""
+The option of those who answer at a socket, or ask there.
+"""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
 """
 The option that every command has which reports.

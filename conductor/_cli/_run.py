@@ -25,7 +25,7 @@ from ..lifecycle import StopRequested
 from ._commands import ExampleCommand
 from ._end import Process
 from ._lines import LEVELS, Confidant, LineFormatter, LineHandler, Tracebacks, logging_to
-from ._options import Application, application_options, json_option
+from ._options import Application, application_options, json_option, socket_option
 from ._output import OutputError, echo, exit_code_of, failure_as_dict, write_error
 
 FORCED = 128
@@ -54,11 +54,20 @@ What is added to the number of the signal that forced the end.
     help="What to log.",
 )
 @click.option("--progress/--no-progress", default=None, help="Draw the live tree of states; by default on a terminal.")
+@click.option("--status/--no-status", default=True, help="Answer `conductor status`; by default yes.")
+@socket_option
 @application_options()
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, application: Application, *, log_level: str, progress: bool | None, as_json: bool
+    ctx: click.Context,
+    application: Application,
+    *,
+    log_level: str,
+    progress: bool | None,
+    status: bool,
+    socket: str | None,
+    as_json: bool,
 ) -> None:
     """
     Set up each ROOT and what it needs, stay until asked to stop, and shut everything down in reverse.
@@ -79,7 +88,7 @@ def command(
         conductor = application.conductor()
         with _watching(conductor, level=log_level, progress=progress, colour=ctx.color) as log:
             conductor.hooks.register(deadline)
-            code = _serve(conductor)
+            code = _serve(conductor, socket=(socket or True) if status else False)
         if code and not log.told_error and conductor.report is not None:
             _tell_failures(conductor.report)
         process.deadline = deadline.at(conductor.settings.stop) if code < FORCED else None
@@ -114,16 +123,20 @@ class Deadline:
         return None if self._began is None else self._began + limit
 
 
-def _serve(conductor: Conductor) -> int:
+def _serve(conductor: Conductor, *, socket: str | bool) -> int:
     """
     Run the application.
+
+    Args:
+        conductor: the application.
+        socket: where it answers for its status.
 
     Returns:
         How the process should end; never 0 if anything was raised.
     """
     code = 0
     try:
-        conductor.serve()
+        conductor.serve(socket=socket)
     except RunError as error:  # its failures are in the log
         code = ExitCode.SHUTDOWN
         if isinstance(error, SetupError | CrashError):
