@@ -24,6 +24,7 @@ from ._dump import Dump
 from ._health import NOT_SET_UP, Checkup, Health
 from ._log import EventLog, TransitionLog
 from ._node import construct
+from ._notify import Notifier
 from ._plan import Plan, Step, make_plan
 from ._report import Report, make_report
 from ._resolution import resolve
@@ -438,6 +439,9 @@ class Conductor:
             return vitals.accompany(self._checkup, functools.partial(supervisor.live, work))
 
         vitals = Vitals(self.hooks, self.settings.blocked)
+        notifier = Notifier.from_environ(os.environ)
+        if notifier is not None and not self.hooks.is_registered("conductor-systemd"):
+            self.hooks.register(notifier, name="conductor-systemd")
         with signals, Dump(vitals.describe), vitals.answering(socket):
             try:
                 signals.limit = self.settings.stop

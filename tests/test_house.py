@@ -62,6 +62,7 @@ ORDER = (
     "_runner",
     "_health",
     "_heartbeat",
+    "_notify",
     "_vitals",
     "_signals",
     "_dump",
