@@ -35,6 +35,7 @@ from nats.aio.subscription import Subscription
 
 from conductor_mq import QueueServerError
 
+OLDEST = (2, 9)  # the first version that sends signs of life to those who pull
 ATTEMPT = 5.0  # seconds for one attempt to connect
 ANSWER = 2.0  # seconds until a request is made again
 FIRST_PAUSE, LONGEST_PAUSE, JITTER = 0.1, 5.0, 0.5
@@ -432,6 +433,10 @@ class Link:
         self._up.set()
 
     async def _require_jetstream(self, client: Client) -> None:
+        version = client.connected_server_version
+        if (version.major, version.minor) < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            raise self.error(f"it is NATS {version}, {oldest} or newer is needed", hint="upgrade the server")
         try:
             answer = json.loads((await client.request("$JS.API.INFO", timeout=ATTEMPT)).data)
         except nats.errors.NoRespondersError:
