@@ -205,6 +205,9 @@ class Binder:
         cls, rule = field.wanted, "a patch of this class" if patched else "a component of its own class"
         if field.fallback is not None and by_fallback:
             cls, rule = field.fallback, f"fallback of field '{field.name}'"
+        if not patched and self.inclusion.selection.refused_class(cls) is not None:
+            self._last.append((node, field))
+            return
         name = self.inclusion.selection.name_needed(cls)
         if self.inclusion.selection.is_excluded(name) or self.inclusion.find(name) is node:
             self._last.append((node, field))
@@ -317,6 +320,9 @@ class Binder:
             return f"{enumerate_names(excluded)} would provide it, but is excluded"
         if known:
             return f"{enumerate_names(known)} provide it: bind one, or make one a root"
+        refused = selection.refused_class(wanted)
+        if refused is not None:
+            return f"'{refused.origin.distribution}' offers it, but allow or deny keep that out"
         if selection.is_excluded(wanted.__name__):
             return f"'{wanted.__name__}' would provide it, but is excluded"
         package = wanted.__module__.partition(".")[0]

@@ -186,6 +186,12 @@ class Catalogue:
         """
         return self._refused.get(normalise(name))
 
+    def refused_class(self, cls: type) -> Entry | None:
+        """
+        The component that is exactly this class, and that the application does not allow.
+        """
+        return next((entry for entry in self._refused.values() if names_class(target_of(entry), cls)), None)
+
     def newly_known(self) -> frozenset[type]:
         """
         The classes that turned out to be published since this was asked last.

@@ -1004,6 +1004,19 @@ def test_unknown_distributions_are_told(shop: Site) -> None:
     assert "'shpo' in deny (config: deny) is no distribution with components; did you mean 'shop'?" in warning
 
 
+def test_class_of_a_denied_distribution_is_not_built(shop: Site) -> None:
+    """
+    What is denied does not come in again as a component of its own that a field needs.
+    """
+    source = "from shop import Queue\n\nclass Other(Component):\n    queue: Queue"
+    install(shop, "other", source, other="Other")
+
+    problem = only(problems_of(site=shop, config={"deny": ["shop"]}), MissingDependencyError)
+
+    assert (problem.component, problem.field) == ("other", "queue")
+    assert problem.hint == "'shop' offers it, but allow or deny keep that out"
+
+
 def test_table_of_whom_is_refused_is_left_alone(shop: Site) -> None:
     """
     A distribution can be denied without taking its settings out.
