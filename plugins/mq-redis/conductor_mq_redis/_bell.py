@@ -14,7 +14,8 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError
 
 from ._explanation import explain
-from ._link import LOST, Link, UnreachableError, retrying
+from ._link import LOST, Link, UnreachableError, is_unreachable
+from ._retrying import insist
 
 QUIET = 15.0  # seconds of silence after which the server is asked whether it is still there
 
@@ -36,6 +37,7 @@ class Bell:
     _waiting: dict[str, set[asyncio.Event]] = attrs.field(init=False, factory=dict)
     _heard: dict[str, asyncio.Event] = attrs.field(init=False, factory=dict)
     _pubsub: PubSub | None = attrs.field(init=False, default=None)
+    _over: bool = attrs.field(init=False, default=False)
 
     async def set_up(self) -> None:
         """
@@ -49,6 +51,12 @@ class Bell:
         except UnreachableError as error:
             raise self.link.error(str(error)) from None
 
+    def end(self) -> None:
+        """
+        Have ``keep`` return; it is cancelled as well, but the client may lose a cancellation (``wait_for`` on 3.11).
+        """
+        self._over = True
+
     async def shut_down(self) -> None:
         """
         Close the connection, if ``keep`` has not.
@@ -58,12 +66,12 @@ class Bell:
 
     async def keep(self) -> None:
         """
-        Listen, and connect again whenever the connection is lost; never returns.
+        Listen, and connect again whenever the connection is lost, until the end.
         """
-        while True:
+        while not self._over:
             pubsub = self._pubsub
             if pubsub is None:
-                pubsub = await retrying(UnreachableError, limit=None)(self._connect)
+                pubsub = await insist(self._connect, on=is_unreachable, limit=None)
             try:
                 await self._listen(pubsub)
             except LOST as error:
@@ -127,8 +135,8 @@ class Bell:
         return pubsub
 
     async def _listen(self, pubsub: PubSub) -> None:
-        asked = False
-        while True:
+        asked, losses = False, self.link.losses
+        while losses == self.link.losses and not self._over:  # else the server may be another one by now
             said = await pubsub.get_message(timeout=QUIET)
             if said is None:
                 if asked:

@@ -21,7 +21,8 @@ from conductor_mq import Action, Backlog, Broker, Channel, DeadLetter, Held, Mes
 
 from ._bell import Bell
 from ._keys import Keys, digest
-from ._link import Link, NoGroupError, insist
+from ._link import Link, NoGroupError
+from ._retrying import insist
 from ._script import Call, Plain, Word
 
 PAGE = 50  # dead letters asked for at once
@@ -196,7 +197,7 @@ class RedisChannel(Channel):
         async with self.broker.bell.ringing(self.broker.keys.idle(self.topic), self.changed):
             while True:
                 self.changed.clear()
-                found = await insist(self._take, on=QueueServerError, limit=None)
+                found = await insist(self._take, on=_is_server, limit=None, tell=self._tell)
                 if isinstance(found, Held):
                     return found
                 with contextlib.suppress(TimeoutError):
@@ -255,7 +256,7 @@ class RedisChannel(Channel):
             return bool(await link.ask(call, limit=limit))
 
         def may_pass(error: Exception) -> bool:
-            return isinstance(error, QueueServerError) and not (isinstance(error, NoGroupError) or link.is_leaving)
+            return _is_server(error) and not (isinstance(error, NoGroupError) or link.is_leaving)
 
         try:
             return await insist(ask, on=may_pass, limit=limit)
@@ -302,12 +303,19 @@ class RedisChannel(Channel):
         self._tokens[token.place] = token
         return Held(message=message, attempt=attempt, token=token)
 
+    def _tell(self, reason: str) -> None:
+        self.broker.logger.warning("nothing is received for group %r of topic %r: %s", self.group, self.topic, reason)
+
     def _give_back(self, found: Held | float) -> None:
         """
         Let others have what was handed out to nobody.
         """
         if isinstance(found, Held):
             _ignore(self.broker.link.submit(self._settling(found, Verdict(action=Action.RETURN))))
+
+
+def _is_server(error: Exception) -> bool:
+    return isinstance(error, QueueServerError)
 
 
 def _microseconds(seconds: float) -> int:

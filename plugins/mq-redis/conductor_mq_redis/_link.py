@@ -19,11 +19,10 @@ import asyncio
 import collections
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import attrs
-import stamina
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
@@ -36,13 +35,12 @@ from ._address import options_of, shown
 from ._explanation import explain, may_be_replaced, may_pass
 from ._inspection import Findings, inspect_server
 from ._keys import Keys
+from ._retrying import insist
 from ._script import SOURCE, Call, Plain
-
-T = TypeVar("T")
 
 BATCH, BATCH_SIZE = 128, 4 * 1024 * 1024  # requests sent together at most, and about how many bytes
 ATTEMPT = 5.0  # seconds for one attempt to connect
-FIRST_PAUSE, LONGEST_PAUSE, JITTER = 0.1, 5.0, 0.5
+GOODBYE = 1.0  # seconds for an answer during shutdown
 
 LOST = (RedisError, OSError)
 
@@ -51,6 +49,13 @@ class UnreachableError(Exception):
     """
     An attempt that may succeed the next time; it holds nothing but text that may be shown.
     """
+
+
+def is_unreachable(error: Exception) -> bool:
+    """
+    Whether another attempt to connect may succeed.
+    """
+    return isinstance(error, UnreachableError)
 
 
 class NoGroupError(QueueServerError):
@@ -101,6 +106,7 @@ class Link:
     _waiting: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _up: bool = attrs.field(init=False, default=False)
     _leaving: bool = attrs.field(init=False, default=False)
+    _over: bool = attrs.field(init=False, default=False)
     _reason: str = attrs.field(init=False, default="it was not reached yet")
 
     def __attrs_post_init__(self) -> None:
@@ -151,8 +157,12 @@ class Link:
         Raises:
             QueueServerError: it cannot be used.
         """
+
+        def tell(reason: str) -> None:
+            self.logger.warning("waiting up to %g s for the message server at %s: %s", limit, self.address, reason)
+
         try:
-            findings = await retrying(UnreachableError, limit=limit)(self._greet, limit)
+            findings = await insist(lambda: self._greet(limit), on=is_unreachable, limit=limit, tell=tell)
         except UnreachableError as error:
             raise self.error(
                 f"{error} (tried for {limit:g} s)",
@@ -163,9 +173,9 @@ class Link:
 
     async def keep(self) -> None:
         """
-        Send what waits, and connect again whenever the connection is lost; never returns.
+        Send what waits, and connect again whenever the connection is lost, until the end.
         """
-        while True:
+        while not self._over:
             await self._waiting.wait()
             await asyncio.sleep(0)  # so that those who are about to ask as well share the round trip
             batch = self._next_batch()
@@ -185,6 +195,13 @@ class Link:
         self._leaving = True
         if not self._up:
             self._fail_all()
+
+    def end(self) -> None:
+        """
+        Have ``keep`` return; it is cancelled as well, but the client may lose a cancellation (``wait_for`` on 3.11).
+        """
+        self._over = True
+        self._waiting.set()
 
     async def shut_down(self) -> None:
         """
@@ -224,13 +241,14 @@ class Link:
         Raises:
             QueueServerError: it does not come in time, or the server refuses.
         """
-        limit = self.patience if limit is None else limit
+        limit = GOODBYE if self._leaving else self.patience if limit is None else limit
         future = self.submit(command)
         try:
             async with asyncio.timeout(limit):
                 return await future
         except TimeoutError:
             if self._up:
+                self._up = not self._leaving  # then nobody else need wait for as long
                 raise self.error(f"it did not answer within {limit:g} s") from None
             reason = f"{self._reason} (waited for {limit:g} s)"
             raise self.error(reason, hint="is the server running there, and may it be reached from here?") from None
@@ -270,6 +288,7 @@ class Link:
 
     async def _exchange(self, batch: list[Request]) -> None:
         pipeline = self.client.pipeline(transaction=False)
+        before = [request.sent for request in batch]
         for request in batch:
             pipeline.execute_command(*request.command.command(again=request.sent))
             request.sent = True
@@ -278,15 +297,17 @@ class Link:
             self.losses += 1
             await self.client.script_load(SOURCE)  # the server was restarted, or told to forget
         unserved: list[Request] = []
-        for request, answer in zip(batch, answers, strict=True):
+        for request, sent, answer in zip(batch, before, answers, strict=True):
             if isinstance(answer, NoScriptError):
-                request.sent = False
+                request.sent = sent
                 unserved.append(request)
             else:
                 self._resolve(request, answer)
         self._line.extendleft(reversed(unserved))
         if any(isinstance(answer, Exception) and may_be_replaced(answer) for answer in answers):
-            await self.client.connection_pool.disconnect()  # the name may lead to another server by now
+            self.losses += 1
+            # The name may lead to another server by now.  Only our own connection: the bell looks for itself.
+            await self.client.connection_pool.disconnect(inuse_connections=False)
 
     def _resolve(self, request: Request, answer: Any) -> None:  # Any: answers of whatever type
         if isinstance(answer, Exception):
@@ -310,7 +331,7 @@ class Link:
         self.logger.warning("connection to %s is lost: %s", self.address, self._reason)
         if self._leaving:
             self._fail_all()
-        await retrying(UnreachableError, limit=None)(self._greet_again)
+        await insist(self._greet_again, on=is_unreachable, limit=None)
         self._up = True
         self.logger.info("connected to %s again", self.address)
 
@@ -330,38 +351,3 @@ class Link:
         for request in requests:
             if not request.future.done():
                 request.future.set_exception(self.error())
-
-
-def retrying(
-    on: type[Exception] | Callable[[Exception], bool], *, limit: float | None
-) -> stamina.BoundAsyncRetryingCaller:
-    """
-    Calls a coroutine function again and again, with growing pauses and jitter.
-
-    Args:
-        on: the errors after which it is called again.
-        limit: seconds after which it is not; None: never.
-    """
-    caller = stamina.AsyncRetryingCaller(
-        attempts=None, timeout=limit, wait_initial=FIRST_PAUSE, wait_max=LONGEST_PAUSE, wait_jitter=JITTER
-    )
-    return caller.on(on)
-
-
-async def insist(
-    function: Callable[[], Awaitable[T]], *, on: type[Exception] | Callable[[Exception], bool], limit: float | None
-) -> T:
-    """
-    What a coroutine function gives, which is called until it does; the first time without ado, as that will do mostly.
-
-    Args:
-        function: what to call.
-        on: the errors after which it is called again.
-        limit: seconds after which it is not; None: never.
-    """
-    try:
-        return await function()
-    except Exception as error:
-        if not (isinstance(error, on) if isinstance(on, type) else on(error)):
-            raise
-    return await retrying(on, limit=limit)(function)

@@ -77,4 +77,6 @@ class RedisMessageQueue(MessageQueue):
         await bell.set_up()
         self.spawn(link.keep(), name="conductor-mq-redis requests")
         self.spawn(bell.keep(), name="conductor-mq-redis bell")
+        self.defer(link.end)  # newest first: before the two are cancelled
+        self.defer(bell.end)
         return RedisBroker(link, keys, bell, logger=self.logger)

@@ -157,11 +157,14 @@ def own_place(folder: Path) -> Iterator[dict[str, Any]]:
 
 def free_port() -> int:
     """
-    A port that nobody listens to.
+    A port that nobody listens to, and that leaves room for the one of a cluster 10,000 above.
     """
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    while True:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = int(found.getsockname()[1])
+            if port < 55_536:
+                return port
 
 
 def missing(reason: str) -> NoReturn:

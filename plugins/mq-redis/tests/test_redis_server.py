@@ -113,6 +113,9 @@ def test_absent_server_fails_set_up(caplog: pytest.LogCaptureFixture) -> None:
         assert "tried for 1 s" in text
         assert "is the server running there" in text
         assert "hunter2" not in text + caplog.text
+        assert "stamina" not in caplog.text
+        assert len(caplog.records) == 1
+        assert "waiting up to 1 s" in caplog.text
 
     check(main())
 
@@ -371,6 +374,25 @@ def test_shutdown_does_not_wait_for_an_absent_server(tmp_path: Path) -> None:
                 async with asyncio.timeout(SOON):
                     delivery = await anext(deliveries)
                 assert (delivery.body, delivery.attempt) == (b"held", 2)
+
+    check(main())
+
+
+def test_shutdown_does_not_wait_for_a_silent_server(tmp_path: Path) -> None:
+    """
+    A server that says nothing holds up the end of all subscriptions together for a second or two.
+    """
+
+    async def main() -> None:
+        with own_server(tmp_path) as server:
+            async with running(queue_at(server)) as queue:
+                subscriptions = {topic: queue.subscribe(topic) for topic in "abcdef"}
+                for topic, deliveries in subscriptions.items():
+                    await queue.publish(topic, b"held")
+                    await anext(deliveries)
+                server.freeze()
+                begun = asyncio.get_running_loop().time()
+            assert asyncio.get_running_loop().time() - begun < 4
 
     check(main())
 
