@@ -439,9 +439,7 @@ class Conductor:
             return vitals.accompany(self._checkup, functools.partial(supervisor.live, work))
 
         vitals = Vitals(self.hooks, self.settings.blocked)
-        notifier = Notifier.from_environ(os.environ)
-        if notifier is not None and not self.hooks.is_registered("conductor-systemd"):
-            self.hooks.register(notifier, name="conductor-systemd")
+        self._tell_systemd()
         with signals, Dump(vitals.describe), vitals.answering(socket):
             try:
                 signals.limit = self.settings.stop
@@ -457,6 +455,14 @@ class Conductor:
             if runner is not None:
                 self._tell_report(runner, ending)
             return ending
+
+    def _tell_systemd(self) -> None:
+        """
+        Have systemd told what happens, if it wants to know.
+        """
+        notifier = Notifier.from_environ(os.environ)
+        if notifier is not None and not self.hooks.is_registered("conductor-systemd"):
+            self.hooks.register(notifier, name="conductor-systemd")
 
     def _make_runner(self, on_crash: Callable[[ComponentError], None]) -> Runner:
         plan = self.plan()
