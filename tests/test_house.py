@@ -8,6 +8,7 @@ import ast
 import configparser
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,6 +121,13 @@ def test_every_module_has_its_place() -> None:
     The order names every module of the core and no other.
     """
     assert {name for name, _ in modules()} == set(ORDER)
+
+
+def test_the_map_is_whole() -> None:
+    """
+    The face draws the map of the package: every module, in the order.
+    """
+    assert tuple(re.findall(r"^``(\w+)``  ", conductor.__doc__ or "", re.MULTILINE)) == ORDER
 
 
 def test_arrows_point_down() -> None:
