@@ -23,7 +23,7 @@ from typing import Any
 
 import attrs
 
-from ._failures import describe_failure, find_secrets
+from ._failures import describe_failure, find_own_secrets, find_secrets
 from ._runner import Runner
 from ._suspension import suspended
 from ._text import enumerate_names, printable, redact
@@ -225,7 +225,11 @@ class Checkup:
             self._good_until = watch.loop.time() + KEPT
 
     def _ended(self, call: Call[str]) -> None:
-        self._note(call, None if call.failure is None else describe_failure(call.failure, self.secrets))
+        if call.failure is None:
+            self._note(call, None)
+            return
+        secrets = self.secrets | find_own_secrets(self.runner.plan.by_name[call.owner], call.target)
+        self._note(call, describe_failure(call.failure, secrets))
 
     def _overdue(self, call: Call[str]) -> None:
         self._note(call, f"took longer than its limit of {call.limit:g} s{_at(call)}")

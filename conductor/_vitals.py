@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import attrs
 
 from ._diagnosis import Blockage, Diagnosis
-from ._failures import find_secrets
+from ._failures import find_own_secrets, find_secrets
 from ._health import NOT_SET_UP, Checkup, Health
 from ._heartbeat import Heartbeat
 from ._runner import Runner
@@ -50,7 +50,9 @@ def diagnose(runner: Runner, blockage: Blockage | None = None) -> Diagnosis:
             break
         except RuntimeError:
             continue
-    return Diagnosis(found, blockage).without(find_secrets(runner.plan.steps))
+    instances = dict(runner.instances)
+    own = (find_own_secrets(step, instances[step.name]) for step in runner.plan.steps if step.name in instances)
+    return Diagnosis(found, blockage).without(find_secrets(runner.plan.steps).union(*own))
 
 
 def working_directory() -> str:

@@ -16,7 +16,7 @@ import pytest
 from conductor import Component, Conductor, Secret, hookimpl
 from conductor._diagnosis import Blockage, Diagnosis
 from conductor._health import Health
-from conductor._vitals import Vitals
+from conductor._vitals import Vitals, diagnose
 from conductor.exceptions import SetupError, ShutdownError
 
 LONG = 30.0
@@ -202,6 +202,34 @@ def test_a_program_can_ask_for_its_health() -> None:
             )
 
     ill: list[bool] = []
+    conductor = Conductor()
+    conductor.add(Ill)
+    asyncio.run(main())
+
+
+def test_a_secret_that_no_source_has_given_is_masked() -> None:
+    """
+    Neither the error of a probe nor the name of a task shows a secret that the class itself has.
+    """
+
+    class Ill(Component):
+        token: Secret[str] = Secret("inb0rn")
+
+        async def setup(self) -> None:
+            self.spawn(asyncio.Event().wait(), name=f"poll {self.token.get_secret_value()}")
+
+        async def health(self) -> None:
+            raise RuntimeError(self.token.get_secret_value())
+
+    async def main() -> None:
+        async with conductor:
+            shown = str(await conductor.health())
+            assert conductor._runner is not None
+            shown += str(diagnose(conductor._runner))
+        assert "RuntimeError: *******" in shown
+        assert "task 'poll *******'" in shown
+        assert "inb0rn" not in shown
+
     conductor = Conductor()
     conductor.add(Ill)
     asyncio.run(main())
