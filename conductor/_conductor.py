@@ -185,13 +185,7 @@ class Conductor:
             self.hooks.call("conductor_planned", plan=self._plan)
         return self._plan
 
-    @overload
-    def add(self, cls: type[C], /, *, name: str | None = None) -> C: ...
-
-    @overload
-    def add(self, cls: type, /, *, name: str | None = None) -> Any: ...
-
-    def add(self, cls: type, /, *, name: str | None = None) -> Any:
+    def add(self, cls: type[C], /, *, name: str | None = None) -> C:
         """
         Have a component set up, with what it needs.
 
@@ -222,7 +216,8 @@ class Conductor:
         self._added[cls, name] = None
         self._plan = None
         winner: Any = load_candidate(choice.chain[0])
-        return self._instance(choice.name, winner)
+        effective: C = self._instance(choice.name, winner)
+        return effective
 
     def patch(self, what: type | str, by: type, /) -> None:
         """

@@ -323,10 +323,7 @@ class _Table:
         """
         The entries of a table of seconds.
         """
-        found = {
-            key: self._value(key, "a number of seconds, greater than 0", _is_seconds)
-            for key in _LIMITS
-        }
+        found = {key: self._value(key, "a number of seconds, greater than 0", _is_seconds) for key in _LIMITS}
         return {key: float(value) for key, value in found.items() if value is not None}
 
     def _value(self, key: str, expected: str, fits: Any, given: Given | Tree | None = None) -> Any:

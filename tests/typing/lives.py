@@ -51,7 +51,7 @@ class Worker(Component):
         self.defer(self.work)
         self.spawn(self.work(), name="work")
         assert_type(self.logger, logging.Logger)
-        await self.enter(3)  # type: ignore[call-overload]  # no context manager
+        await self.enter(3)  # type: ignore[arg-type]  # no context manager
         self.spawn(self.work)  # type: ignore[arg-type]  # a function, not its coroutine
         self.defer(3)  # type: ignore[arg-type]  # nothing that can be called
 
@@ -82,7 +82,7 @@ async def application(path: Path) -> None:
     conductor.patch(Database, Worker)
     conductor.patch("db", Worker)
     conductor.patch(Database(), Worker)  # type: ignore[arg-type]  # an instance is not replaced
-    conductor.add("db")  # type: ignore[call-overload]  # a class is added
+    conductor.add("db")  # type: ignore[arg-type]  # a class is added
     assert_type(Conductor.installed("api", directory=path), Conductor)
     async with conductor as same:
         assert_type(same, Conductor)

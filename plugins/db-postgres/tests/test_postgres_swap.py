@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from postgres_servers import execute, fetch, run
+
 from tests.integration.environments import Environment
 from tests.integration.processes import PATIENCE, Process, eventually
 from tests.integration.workshop import APPLICATION, MADE, Workshop, build_wheel, call_uv, open_workshop
