@@ -51,7 +51,7 @@ class Worker(Component):
         self.defer(self.work)
         self.spawn(self.work(), name="work")
         assert_type(self.logger, logging.Logger)
-        await self.enter(3)  # type: ignore[arg-type]  # no context manager
+        await self.enter(3)  # type: ignore[call-overload]  # no context manager
         self.spawn(self.work)  # type: ignore[arg-type]  # a function, not its coroutine
         self.defer(3)  # type: ignore[arg-type]  # nothing that can be called
 
