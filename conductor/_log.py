@@ -65,7 +65,10 @@ class EventLog:
         """
         Say that everything is up.
         """
-        logger.info("ready: %d components up after %.3f s", len(plan.steps), seconds)
+        count = len(plan.steps)
+        if not count:
+            logger.warning("nothing is up: no component is installed, or none takes part; see 'conductor list'")
+        logger.info("ready: %d component%s up after %.3f s", count, "" if count == 1 else "s", seconds)
 
     @hookimpl
     def conductor_noticed(self, message: str) -> None:

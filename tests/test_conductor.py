@@ -682,3 +682,13 @@ def test_settings_of_what_was_replaced_are_left_alone() -> None:
     strict.add(OnDisk)
     with pytest.raises(ResolutionError):
         strict.plan()
+
+
+def test_an_application_of_nothing_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    When no component takes part, that is said, with where to look.
+    """
+    with caplog.at_level("INFO", logger="conductor"):
+        Conductor().run(asyncio.sleep(0))
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "conductor list" in warning.getMessage()
