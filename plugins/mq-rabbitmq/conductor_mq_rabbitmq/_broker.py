@@ -5,11 +5,10 @@ Keeps messages on a RabbitMQ server.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -24,6 +23,9 @@ from ._post import Post
 from ._reading import reading
 from ._sequencer import Sequencer
 
+T = TypeVar("T")
+
+PAUSE = 0.05  # seconds until what was interrupted is done again
 Place = tuple[str, str]  # topic and group
 
 
@@ -79,9 +81,8 @@ class RabbitMQBroker(Broker):
         Publish a message, and wait until the server has confirmed it.
         """
         now = time.time()
-        due = now + delay if delay > 0 else 0.0
-        async with self._limit():
-            await self.post.store(Envelope(message=message, published=now, due=due))
+        envelope = Envelope(message=message, published=now, due=now + delay if delay > 0 else 0.0)
+        await self._insist(lambda: self.post.store(envelope))
 
     def channel(self, topic: str, group: str, *, visibility: float, prefetch: int) -> Channel:
         """
@@ -93,24 +94,68 @@ class RabbitMQBroker(Broker):
         """
         Dead letters of a group, the oldest message first.
         """
-        queue = self.post.topology.names.dead(topic, group)
-        async with self._limit():
-            if not await self.post.topology.count(queue):
-                return []
-            async with reading(self.post.into, queue) as found:
-                envelopes = {each.message.id: each for each in (unpack(message.body) for message in found.messages)}
-        oldest = sorted(envelopes.values(), key=lambda each: each.published)
-        return [each.dead_letter(group) for each in oldest[:limit]]
+        return await self._insist(lambda: self._list_dead(topic, group, limit))
 
     async def replay(self, topic: str, group: str, *, ids: Collection[str] | None) -> int:
         """
         Publish dead letters to their group again.
         """
+        replayed: set[str] = set()
+        await self._insist(lambda: self._replay(topic, group, ids, replayed))
+        return len(replayed)
+
+    async def backlog(self) -> Sequence[Backlog]:
+        """
+        How much there is to do, by topic and group.
+        """
+        return await self._insist(self._count_all)
+
+    async def check(self) -> None:
+        """
+        Raise if the server is away, does not answer, or takes no messages.
+        """
+        for link in (self.post.into, self.post.publisher.link):
+            if not link.is_up:
+                raise link.error(link.reason)
+
+        async def ask() -> None:
+            for link in (self.post.into, self.post.publisher.link):
+                await link.require_ready()
+            await self.post.topology.exists(self.post.topology.names.registry)
+
+        await self._insist(ask)
+
+    async def _insist(self, action: Callable[[], Awaitable[T]]) -> T:
+        """
+        What an action gives that can be done again when the connection was lost, within the patience.
+        """
+        link = self.post.into
+        try:
+            async with asyncio.timeout(self.patience):
+                while True:
+                    try:
+                        return await action()
+                    except LOST:
+                        await asyncio.sleep(PAUSE)
+        except TimeoutError:
+            raise link.error(
+                f"no answer within {self.patience:g} s: {link.reason}",
+                hint="is the server running, and has it enough memory and disk? 'rabbitmqctl status' tells of alarms",
+            ) from None
+
+    async def _list_dead(self, topic: str, group: str, limit: int) -> list[DeadLetter]:
         queue = self.post.topology.names.dead(topic, group)
-        async with self._limit():
-            if not await self.post.topology.count(queue):
-                return 0
-        replayed = set()
+        if not await self.post.topology.count(queue):
+            return []
+        async with reading(self.post.into, queue) as found:
+            envelopes = {each.message.id: each for each in (unpack(message.body) for message in found.messages)}
+        oldest = sorted(envelopes.values(), key=lambda each: each.published)
+        return [each.dead_letter(group) for each in oldest[:limit]]
+
+    async def _replay(self, topic: str, group: str, ids: Collection[str] | None, replayed: set[str]) -> None:
+        queue = self.post.topology.names.dead(topic, group)
+        if not await self.post.topology.count(queue):
+            return
         lane = await self.post.topology.add_group(topic, group)
         async with reading(self.post.into, queue) as found:
             for message in list(found.messages):
@@ -122,54 +167,22 @@ class RabbitMQBroker(Broker):
                     target = lane.plain if envelope.message.key is None else lane.keyed
                     again = Envelope(message=envelope.message, published=envelope.published)
                     await self.post.publisher.publish("", target, again.pack())
+                    replayed.add(id)
                 await found.take_out(message)
-                replayed.add(id)
-        return len(replayed)
 
-    async def backlog(self) -> Sequence[Backlog]:
-        """
-        How much there is to do, by topic and group.
-        """
-        async with self._limit():
-            topics, groups, delays = await self._read_registry()
-            held = await self._census.take()
-            found = [
-                await self._count_group(place, is_first, delays.get(place, set()), held.get(place, Count()))
-                for place, is_first in groups.items()
-            ]
-            found += [await self._count_topic(topic) for topic in topics - {topic for topic, _ in groups}]
+    async def _count_all(self) -> list[Backlog]:
+        topics, groups, delays = await self._read_registry()
+        held = await self._census.take()
+        found = [
+            await self._count_group(place, is_first, delays.get(place, set()), held.get(place, Count()))
+            for place, is_first in groups.items()
+        ]
+        found += [await self._count_topic(topic) for topic in topics - {topic for topic, _ in groups}]
         return sorted(found, key=lambda each: (each.topic, each.group or ""))
-
-    async def check(self) -> None:
-        """
-        Raise if the server does not answer, or takes no messages.
-        """
-        async with self._limit():
-            for link in (self.post.into, self.post.publisher.link):
-                await link.require_ready()
-            await self.post.topology.exists(self.post.topology.names.registry)
-
-    @contextlib.asynccontextmanager
-    async def _limit(self) -> AsyncIterator[None]:
-        """
-        Tell clearly when the server has not answered in time, or was lost meanwhile.
-        """
-        link = self.post.into
-        try:
-            async with asyncio.timeout(self.patience):
-                yield
-        except TimeoutError:
-            raise link.error(
-                f"no answer within {self.patience:g} s: {link.reason}",
-                hint="is the server running, and has it enough memory and disk? 'rabbitmqctl status' tells of alarms",
-            ) from None
-        except LOST:
-            raise link.error("the connection was lost before the answer came") from None
 
     async def _join(self, channel: RabbitMQChannel) -> Lane:
         place = (channel.topic, channel.group)
-        async with self._limit():
-            lane = await self.post.topology.add_group(*place)
+        lane = await self._insist(lambda: self.post.topology.add_group(*place))
         team = self._teams.get(place)
         if team is None:
             team = self._teams[place] = self._make_team(place, lane)
@@ -191,7 +204,14 @@ class RabbitMQBroker(Broker):
         async def admit(message: Any) -> Envelope | None:
             return await self.post.admit(*place, message, target=lane.keyed)
 
-        sequencer = Sequencer(self.post.into, self.post.publisher, lane=lane, admit=admit, logger=self.post.logger)
+        sequencer = Sequencer(
+            self.post.into,
+            self.post.publisher,
+            lane=lane,
+            admit=admit,
+            repair=lambda: self.post.topology.add_group_again(*place),
+            logger=self.post.logger,
+        )
         return Team(sequencer, self.spawn(sequencer.run(), name="conductor-mq-rabbitmq sequencer"))
 
     def _count(self) -> Counts:

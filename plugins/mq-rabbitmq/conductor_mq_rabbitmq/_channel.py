@@ -36,6 +36,7 @@ from ._publisher import refused
 from ._reading import tag_of
 from ._sequencer import note
 
+LOOK_ANYWAY = 15.0  # seconds that a consumer waits; a server whose queue was deleted may have forgotten about it
 PAUSE = 0.1  # seconds until a lost channel is made again
 
 
@@ -171,8 +172,7 @@ class RabbitMQChannel(Channel):
         """
         Make the queues again that somebody has deleted.
         """
-        self.post.topology.forget()
-        self._lane = await self.post.topology.add_group(self.topic, self.group)
+        self._lane = await self.post.topology.add_group_again(self.topic, self.group)
 
     async def _open(self) -> AbstractChannel:
         if self._channel is None or self._channel.is_closed:
@@ -194,7 +194,9 @@ class RabbitMQChannel(Channel):
             news.set()
 
         tag = (await self.post.into.call(channel.basic_consume(queue, take))).consumer_tag
-        await self.post.into.wait_on(channel, news, enough)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_ANYWAY):
+                await self.post.into.wait_on(channel, news, enough)
         await self.post.into.call(channel.basic_cancel(tag or ""))
         return arrived[0] if arrived else None
 

@@ -182,7 +182,16 @@ class Link:
         await self._up.wait()
         if self._connection is None:
             raise LostError("the link is shut down")
-        return await self.call(_make_channel(self._connection, confirms))
+        channel = await self.call(_make_channel(self._connection, confirms))
+
+        async def give_up(frame: object) -> None:
+            """
+            The server has ended a consumer, as its queue was deleted: whoever uses the channel must look again.
+            """
+            self.begin(self.close(channel))
+
+        channel.on_consumer_cancel_callbacks.add(give_up)
+        return channel
 
     @contextlib.asynccontextmanager
     async def passing_channel(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
@@ -257,6 +266,13 @@ class Link:
         if transport is None:
             raise LostError("the connection was lost")
         await transport.ready()
+
+    @property
+    def is_up(self) -> bool:
+        """
+        Whether there is a connection.
+        """
+        return self._up.is_set() and self._connection is not None
 
     @property
     def reason(self) -> str:

@@ -94,7 +94,6 @@ class Post:
         """
 
         async def repair() -> None:
-            self.topology.forget()
-            await self.topology.add_group(topic, group)
+            await self.topology.add_group_again(topic, group)
 
         await self.publisher.publish("", self.topology.names.dead(topic, group), envelope.pack(), repair=repair)

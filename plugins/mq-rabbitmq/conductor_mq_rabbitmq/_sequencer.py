@@ -33,8 +33,10 @@ import json
 import logging
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
+import aiormq.exceptions
 import attrs
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
@@ -76,11 +78,16 @@ class Round:
 
     channel: AbstractChannel
     mark: str = attrs.field(factory=lambda: uuid.uuid4().hex)
-    asked: bool = False
     knows: bool = False
     has_hello: bool = False
     busy: dict[str, Busy] = attrs.field(factory=dict)
     behind: dict[str, deque[tuple[Envelope, DeliveredMessage]]] = attrs.field(factory=dict)
+    inbox: asyncio.Queue[tuple[Act, DeliveredMessage] | None] = attrs.field(factory=asyncio.Queue)
+    work: set[asyncio.Task[None]] = attrs.field(factory=set)
+    failed: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+
+Act = Callable[[Round, DeliveredMessage], Awaitable[None]]
 
 
 @attrs.define(eq=False)
@@ -93,6 +100,7 @@ class Sequencer:
         publisher: the way back to the server.
         lane: the queues of the group.
         admit: gives what came from the keyed queue if it may be let through; else it has found another place for it.
+        repair: makes the queues again that somebody has deleted.
         logger: where it is told that a round has failed.
     """
 
@@ -100,6 +108,7 @@ class Sequencer:
     publisher: Publisher
     lane: Lane = attrs.field(kw_only=True)
     admit: Callable[[DeliveredMessage], Awaitable[Envelope | None]] = attrs.field(kw_only=True)
+    repair: Callable[[], Awaitable[object]] = attrs.field(kw_only=True)
     logger: logging.Logger = attrs.field(kw_only=True)
     _round: Round | None = attrs.field(init=False, default=None)
 
@@ -112,46 +121,79 @@ class Sequencer:
 
     async def run(self) -> None:
         """
-        Sequence until cancelled.
+        Sequence until cancelled; what is being let through then is let through.
         """
         while True:
             try:
                 await self._go_round()
-            except* LOST:
+            except aiormq.exceptions.ChannelNotFoundEntity:
+                await self._repair()
+            except LOST:
                 pass
-            except* QueueError as failures:
-                self.logger.warning("keys cannot be brought in order at present: %s", failures.exceptions[0])
+            except QueueError as error:
+                self.logger.warning("keys cannot be brought in order at present: %s", error)
             await asyncio.sleep(PAUSE)
+
+    async def _repair(self) -> None:
+        try:
+            await self.repair()
+        except (*LOST, QueueError) as error:
+            self.logger.warning("deleted queues cannot be made again: %s", error)
 
     async def _go_round(self) -> None:
         channel = await self.link.channel()
         this = self._round = Round(channel)
-        inbox: asyncio.Queue[tuple[Callable[..., Awaitable[None]], DeliveredMessage]] = asyncio.Queue()
 
         async def add_note(message: DeliveredMessage) -> None:
-            inbox.put_nowait((self._read_note, message))
+            this.inbox.put_nowait((self._read_note, message))
 
         async def add_keyed(message: DeliveredMessage) -> None:
-            inbox.put_nowait((self._sort_in, message))
+            this.inbox.put_nowait((self._sort_in, message))
 
+        self._begin(this, self._work(this, add_keyed))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self.link.wait_on(channel, asyncio.Event()))
-                await self.link.call(channel.basic_qos(prefetch_count=MOST))
-                await self.link.call(channel.basic_consume(self.lane.journal, add_note))
-                await self._note("hello", id=this.mark)
-                while not watching.done():
-                    act, message = await inbox.get()
-                    await act(this, tasks, message)
-                    if this.knows and not this.asked:
-                        this.asked = True
-                        await self.link.call(channel.basic_qos(prefetch_count=WINDOW))
-                        await self.link.call(channel.basic_consume(self.lane.keyed, add_keyed))
+            await self.link.call(channel.basic_qos(prefetch_count=MOST))
+            await self.link.call(channel.basic_consume(self.lane.journal, add_note))
+            await self._note("hello", id=this.mark)
+            await self.link.wait_on(channel, this.failed)
         finally:
+            this.inbox.put_nowait(None)
+            while this.work:  # stopped halfway, something would be let through twice
+                await asyncio.wait(this.work)
             self._round = None
             await self.link.close(channel)
 
-    async def _read_note(self, this: Round, tasks: asyncio.TaskGroup, message: DeliveredMessage) -> None:
+    async def _work(self, this: Round, add_keyed: Callable[[DeliveredMessage], Coroutine[Any, Any, None]]) -> None:
+        asked = False
+        while (received := await this.inbox.get()) is not None:
+            act, message = received
+            await act(this, message)
+            if this.knows and not asked:
+                asked = True
+                await self.link.call(this.channel.basic_qos(prefetch_count=WINDOW))
+                await self.link.call(this.channel.basic_consume(self.lane.keyed, add_keyed))
+
+    def _begin(self, this: Round, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """
+        A task of the round, whose failure ends it.
+        """
+
+        def ended(task: asyncio.Task[None]) -> None:
+            this.work.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                this.failed.set()
+                if isinstance(error, QueueError):
+                    self.logger.warning("keys cannot be brought in order at present: %s", error)
+                elif not isinstance(error, LOST):
+                    self.logger.error("keys cannot be brought in order", exc_info=error)
+
+        task = asyncio.create_task(work)
+        this.work.add(task)
+        task.add_done_callback(ended)
+        return task
+
+    async def _read_note(self, this: Round, message: DeliveredMessage) -> None:
         tag = tag_of(message)
         match json.loads(message.body):
             case {"say": "hello", "id": str(id)}:
@@ -172,11 +214,11 @@ class Sequencer:
                     del this.busy[key]
                     if busy.tag is not None:
                         await self._ack(this, busy.tag)
-                    self._let_next_through(this, tasks, key)
+                    self._let_next_through(this, key)
         if tag:
             await self._ack(this, tag)
 
-    async def _sort_in(self, this: Round, tasks: asyncio.TaskGroup, message: DeliveredMessage) -> None:
+    async def _sort_in(self, this: Round, message: DeliveredMessage) -> None:
         envelope = await self.admit(message)
         if envelope is None:
             await self._ack(this, tag_of(message))
@@ -185,9 +227,9 @@ class Sequencer:
         this.behind.setdefault(key, deque()).append((envelope, message))
         busy = this.busy.get(key)
         if busy is None or (busy.inherited and busy.id == envelope.message.id):
-            self._let_next_through(this, tasks, key)
+            self._let_next_through(this, key)
 
-    def _let_next_through(self, this: Round, tasks: asyncio.TaskGroup, key: str) -> None:
+    def _let_next_through(self, this: Round, key: str) -> None:
         waiting = this.behind.get(key)
         if not waiting:
             this.behind.pop(key, None)
@@ -195,7 +237,7 @@ class Sequencer:
         envelope, message = waiting.popleft()
         busy = this.busy.setdefault(key, Busy(envelope.message.id, inherited=False))
         busy.inherited = False
-        tasks.create_task(self._let_through(this, key, envelope, message))
+        self._begin(this, self._let_through(this, key, envelope, message))
 
     async def _let_through(self, this: Round, key: str, envelope: Envelope, message: DeliveredMessage) -> None:
         await self._note("busy", id=envelope.message.id, key=key)

@@ -75,6 +75,13 @@ class Topology:
         await self.add_topic(topic)
         return await self._once(("group", topic, group), lambda: self._add_group(topic, group))
 
+    async def add_group_again(self, topic: str, group: str) -> Lane:
+        """
+        The queues of a group, some of which somebody has deleted.
+        """
+        self.forget()
+        return await self.add_group(topic, group)
+
     async def add_delay(self, topic: str, group: str, target: str, milliseconds: int) -> str:
         """
         The queue that delays what goes to another queue, made unless it is there.

@@ -26,7 +26,7 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         server.launch()
         yield server
     finally:
-        server.end()
+        server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,8 @@ from conductor_mq_rabbitmq._reading import reading
 
 PATIENCE = 60.0  # seconds
 PLACES = "/usr/lib/rabbitmq/bin:/usr/local/sbin:/opt/homebrew/sbin"  # the program itself, not what changes the user
+# Server and name server (which would stay if the server itself had to start it) end with whoever launched them.
+GUARD = '"$1" & "$0" & read -r _; kill -9 -$$'
 FILES = 20_000  # that a server may have open; each quorum queue counts for two
 
 
@@ -147,7 +149,6 @@ class Server:
     port: int = attrs.field(factory=free_port)
     _others: tuple[int, int] = attrs.field(init=False, factory=lambda: (free_port(), free_port()))
     _process: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
-    _names: subprocess.Popen[bytes] | None = attrs.field(init=False, default=None)
 
     @property
     def url(self) -> str:
@@ -162,13 +163,12 @@ class Server:
         """
         program = find_program("rabbitmq-server")
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self._names is None:  # the name server of Erlang, which would stay if the server itself had to start it
-            self._names = subprocess.Popen([find_program("epmd")], env=self.environ, stdout=subprocess.DEVNULL)
+        words = ["/bin/sh", "-c", GUARD, program, find_program("epmd")]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [program],
+                words,
                 env=self.environ,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -177,7 +177,7 @@ class Server:
         deadline = time.monotonic() + PATIENCE
         while not answers(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.end()
+                self.kill()
                 pytest.fail(f"the server did not start: {(self.folder / 'log').read_text()}")
             time.sleep(0.1)  # another process tells of itself in no other way
 
@@ -190,16 +190,8 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(PATIENCE)
-
-    def end(self) -> None:
-        """
-        End it, and what it needs.
-        """
-        self.kill()
-        names, self._names = self._names, None
-        if names is not None:
-            names.kill()
-            names.wait(PATIENCE)
+            assert process.stdin is not None
+            process.stdin.close()
 
     def control(self, *words: str) -> None:
         """
