@@ -30,9 +30,11 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
         return
     server = Server(tmp_path_factory.mktemp("nats"))
-    server.launch()
-    yield server.url
-    server.end()
+    try:
+        server.launch()
+        yield server.url
+    finally:
+        server.end()
 
 
 @pytest.fixture

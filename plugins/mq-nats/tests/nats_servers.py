@@ -89,6 +89,15 @@ class Server:
         Run it; returns when it takes connections.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + PATIENCE
+        while not self._try_to_launch(deadline):
+            self.end()
+            if time.monotonic() > deadline:
+                pytest.fail(f"the server did not start: {(self.folder / 'log').read_text()}")
+            if not (self.folder / "store").exists():  # nobody knows where it is yet, and somebody else took the port
+                self.port = free_port()
+
+    def _try_to_launch(self, deadline: float) -> bool:
         lines = [f"listen: 127.0.0.1:{self.port}", self.options]
         if self.with_jetstream:
             lines.append(f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'store'))}, max_file: {self.limit} }}")
@@ -96,11 +105,11 @@ class Server:
         config.write_text("\n".join(lines))
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen([find_program(), "-c", str(config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + PATIENCE
         while not listens(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the server did not start: {(self.folder / 'log').read_text()}")
+                return False
             time.sleep(0.01)  # another process tells of itself in no other way
+        return self._process.poll() is None
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         """
