@@ -29,14 +29,16 @@ def parse_url(text: str) -> URL:
     Raises:
         ValueError: it is none; the text is not repeated, as it may hold a password.
     """
-    hint = "\nhint: write it like 'amqp://user:password@host:5672/virtual-host', or 'amqps://…'"
     try:
         url = URL(text)
         usable = url.scheme in ("amqp", "amqps") and bool(url.host) and url.port != 0
     except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(f"'url' must be the URL of an AMQP server{hint}") from None
+        url, usable = URL(), False
+    if not usable:  # outside of the handler: the error that is not chained would repeat the text
+        raise ValueError(
+            "'url' must be the URL of an AMQP server\n"
+            "hint: write it like 'amqp://user:password@host:5672/virtual-host', or 'amqps://…'"
+        )
     return url
 
 

@@ -27,7 +27,8 @@ def all_tasks() -> set[asyncio.Task[Any]]:  # Any: results of any tasks
     """
     The tasks of the loop but the one that asks.
     """
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]  # there is one, as this is called
+    this = asyncio.current_task()
+    return {task for task in asyncio.all_tasks() if task is not this}
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 20.0) -> None:
