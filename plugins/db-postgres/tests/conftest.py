@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-# Not installed, as being installed is what puts it in charge of the database.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+# For `postgres_servers`; the package itself is found by the settings of pytest, as it must not be installed.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
-from postgres_servers import (  # noqa: E402  # found by the line above
+from postgres_servers import (  # found by the line above
     DEFAULT_URL,
     Server,
     Workshop,

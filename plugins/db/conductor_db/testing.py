@@ -63,7 +63,7 @@ async def _read(db: Database) -> int:
 async def _add(connection: AsyncConnection, *, locking: bool = True) -> None:
     query = select(_table.c.n).where(_table.c.id == 1)
     n = (await connection.execute(query.with_for_update() if locking else query)).scalar_one()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.002)  # for others to come in between, where they can
     await connection.execute(update(_table).where(_table.c.id == 1).values(n=n + 1))
 
 
