@@ -4,6 +4,7 @@ The example application, moved from SQLite to the server of a queue by installin
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import json
@@ -73,12 +74,31 @@ def rabbitmq(folder: Path) -> Iterator[dict[str, str]]:
         own.kill()
 
 
+@contextlib.contextmanager
+def nats(folder: Path) -> Iterator[dict[str, str]]:
+    """
+    A namespace on the NATS server that is there, or on one of the test's own.
+    """
+    sys.path[:0] = [str(ROOT / "plugins/mq-nats"), str(ROOT / "plugins/mq-nats/tests")]
+    servers = importlib.import_module("nats_servers")
+    with servers.shared_server(folder) as url:
+        place = servers.make_place(url)
+        yield {"url": place.url, "namespace": place.namespace}
+        asyncio.run(servers.remove_streams(place))
+
+
 SWAPS = (
     Swap(
         distribution="conductor-mq-rabbitmq",
         target="conductor_mq_rabbitmq:RabbitMQMessageQueue",
         limit="connect_limit",
         place=rabbitmq,
+    ),
+    Swap(
+        distribution="conductor-mq-nats",
+        target="conductor_mq_nats:NATSMessageQueue",
+        limit="connect_limit",
+        place=nats,
     ),
 )
 

@@ -5,9 +5,7 @@ Fixtures: places for messages on a NATS server, and servers of a test's own.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import pytest
 # Not installed, as being installed is what puts it in charge of the messages.
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from .nats_servers import DEFAULT_URL, Place, Server, has_jetstream, remove_streams  # noqa: E402  # found by the line above
+from .nats_servers import Place, Server, make_place, remove_streams, shared_server  # noqa: E402  # found by the line above
 
 
 @pytest.fixture(scope="session")
@@ -25,16 +23,8 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
     A server that all tests share.
     """
-    url = os.environ.get("CONDUCTOR_TEST_NATS_URL", DEFAULT_URL)
-    if asyncio.run(has_jetstream(url)):
+    with shared_server(tmp_path_factory.mktemp("nats")) as url:
         yield url
-        return
-    server = Server(tmp_path_factory.mktemp("nats"))
-    try:
-        server.launch()
-        yield server.url
-    finally:
-        server.end()
 
 
 @pytest.fixture
@@ -42,7 +32,7 @@ def nats_place(nats_url: str) -> Iterator[Place]:
     """
     A namespace of the test's own on the shared server.
     """
-    place = Place(nats_url, f"test-{uuid.uuid4().hex[:12]}")
+    place = make_place(nats_url)
     yield place
     asyncio.run(remove_streams(place))
 

@@ -8,6 +8,8 @@ NATS servers for tests: the one that is there, or one of the test's own.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +17,8 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -174,6 +178,30 @@ async def has_jetstream(url: str) -> bool:
     finally:
         await client.close()
     return True
+
+
+@contextlib.contextmanager
+def shared_server(folder: Path) -> Iterator[str]:
+    """
+    The address of the server that is there, or of one that keeps everything in a folder.
+    """
+    url = os.environ.get("CONDUCTOR_TEST_NATS_URL", DEFAULT_URL)
+    if asyncio.run(has_jetstream(url)):
+        yield url
+        return
+    server = Server(folder)
+    try:
+        server.launch()
+        yield server.url
+    finally:
+        server.end()
+
+
+def make_place(url: str) -> Place:
+    """
+    A namespace that nobody else uses.
+    """
+    return Place(url, f"test-{uuid.uuid4().hex[:12]}")
 
 
 async def remove_streams(place: Place) -> None:
