@@ -25,7 +25,7 @@ check: $(TESTS)  ## formatting, lint, types, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	for folder in $(OVERRIDES); do MYPYPATH=$$folder:$$folder/tests $(BIN)/mypy $$folder || exit 1; done
+	for folder in $(OVERRIDES); do MYPYPATH=$$folder $(BIN)/mypy $$folder || exit 1; done
 	$(BIN)/pyright
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 

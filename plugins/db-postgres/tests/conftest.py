@@ -7,18 +7,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-# For `postgres_servers`; the package itself is found by the settings of pytest, as it must not be installed.
-sys.path.insert(0, str(Path(__file__).parent))
-
-
-from postgres_servers import (  # found by the line above
+from .postgres_servers import (
     DEFAULT_URL,
     Server,
     Workshop,

@@ -14,7 +14,6 @@ from typing import Any
 import asyncpg
 import attrs
 import pytest
-from postgres_servers import PASSWORD, fetch, run
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +23,8 @@ from conductor.exceptions import SetupError
 from conductor.testing import running
 from conductor_db import DatabaseSetupError
 from conductor_db_postgres import PostgresDatabase, _engines
+
+from .postgres_servers import PASSWORD, fetch, run
 
 CREATE = text("CREATE TABLE counter (n integer)")
 INSERT = text("INSERT INTO counter VALUES (0)")

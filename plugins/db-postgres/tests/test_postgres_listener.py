@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from postgres_servers import Server, fetch, run
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from conductor.testing import running
 from conductor_db_postgres import PostgresDatabase, _listener
+
+from .postgres_servers import Server, fetch, run
 
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND query ILIKE 'LISTEN%'"
 PATIENCE = 20.0

@@ -7,11 +7,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from postgres_servers import fetch, run
 from sqlalchemy import text
 
 from conductor.testing import running
 from conductor_db_postgres import LockLostError, PostgresDatabase
+
+from .postgres_servers import fetch, run
 
 HOLDERS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = " + (
     "(SELECT oid FROM pg_database WHERE datname = current_database())"

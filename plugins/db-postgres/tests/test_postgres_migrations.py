@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_servers import fetch, run
 
 from conductor.exceptions import SetupError
 from conductor.testing import running
 from conductor_db_postgres import PostgresDatabase
+
+from .postgres_servers import fetch, run
 
 FIRST = """
 from alembic import op

@@ -12,13 +12,14 @@ from typing import Any
 
 import asyncpg
 import pytest
-from postgres_servers import PASSWORD, Server, execute, fetch, run
 from sqlalchemy import text
 
 from conductor.exceptions import SetupError
 from conductor.testing import running
 from conductor_db import DatabaseSetupError
 from conductor_db_postgres import PostgresDatabase
+
+from .postgres_servers import PASSWORD, Server, execute, fetch, run
 
 CREATE = text("CREATE TABLE counter (id serial PRIMARY KEY, n integer)")
 INSERT = text("INSERT INTO counter (n) VALUES (:n)")

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from postgres_servers import execute, fetch, run
 
 from tests.integration.environments import Environment
 from tests.integration.processes import PATIENCE, Process, eventually
 from tests.integration.workshop import APPLICATION, MADE, Workshop, build_wheel, call_uv, open_workshop
+
+from .postgres_servers import execute, fetch, run
 
 PACKAGE = Path(__file__).parents[1]
 RUN = ("run", "--set", "orders-api.port=0", "--set", "mq.visibility=1.0")
