@@ -220,7 +220,7 @@ class Link:
         """
         task = self.begin(request)
         await asyncio.wait({task})
-        if task.cancelled():
+        if task.cancelled() or type(task.exception()) is Exception:  # what the library says when it has no reason
             raise LostError("the channel was closed")
         return task.result()
 
