@@ -13,13 +13,16 @@ METADATA := $(foreach folder,$(OURS),$(folder)/setup.cfg $(folder)/pyproject.tom
 RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 
-.PHONY: run test check format docs test-all clean
+.PHONY: run test test-rabbitmq check format docs test-all clean
 
 run: $(RUNS)  ## the example application, on the embedded SQLite defaults
 	@sh examples/orders/run.sh $(BIN)/conductor run $(ARGS)
 
 test: $(TESTS)  ## the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-rabbitmq: $(TESTS)  ## the tests of conductor-mq-rabbitmq, which restart a server that takes its time
+	$(BIN)/python -m pytest plugins/mq-rabbitmq $(ARGS)
 
 check: $(TESTS)  ## formatting, lint, types, documentation
 	$(BIN)/ruff format --check .
